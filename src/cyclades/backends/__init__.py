@@ -1,0 +1,1 @@
+"""Where servers run. `base` is the interface; each other package is one kind of backend."""

@@ -1,0 +1,151 @@
+"""The interface of a backend: a place where servers run.
+
+Every method may be repeated, also after a crash in its middle and also at the same time from another
+process, with the same outcome. Errors: `Passing` when it may work in a moment, `Away` when the backend
+cannot be reached, `Failed` for the rest; the message is what the user reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from cyclades.pools.base import LiveDisk, Pool
+
+Power = Literal["running", "stopped", "paused", "crashed", "missing"]
+
+
+@dataclass(frozen=True)
+class Plug:
+    """One volume as a server is to have it.
+
+    `serial` is what the guest sees (the volume's id); `generation` is the attachment's: a plug or unplug
+    of an older generation than the one in place is dropped.
+    """
+
+    volume_id: str
+    disk: str
+    pool: Pool
+    index: int
+    generation: int
+    read_only: bool = False
+
+    @property
+    def serial(self) -> str:
+        return self.volume_id
+
+
+@dataclass(frozen=True)
+class Nic:
+    """`mac` and `address` are chosen before the first outside effect; `forward` is the address on the host
+    whose port 22 leads to the guest's."""
+
+    mac: str
+    address: str
+    forward: str
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """Everything a backend needs to run a server. `memory` is MiB. `config` holds the files of the config
+    drive by path (empty: no drive)."""
+
+    server_id: str
+    project_id: str
+    hostname: str
+    vcpus: int
+    memory: int
+    plugs: tuple[Plug, ...]
+    nics: tuple[Nic, ...] = ()
+    config: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SeenDisk:
+    """A disk as a backend reports it."""
+
+    volume_id: str
+    index: int | None
+    generation: int
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class SeenServer:
+    """A server as a backend reports it: looked at, not remembered."""
+
+    server_id: str
+    power: Power
+    disks: tuple[SeenDisk, ...]
+
+
+@dataclass(frozen=True)
+class News:
+    """Something happened by itself: a guest powered off (`stopped`), its QEMU died (`crashed`), it rebooted
+    (`running`), or a volume was unplugged after we had given up waiting (`unplugged`)."""
+
+    server_id: str
+    what: Literal["running", "stopped", "crashed", "unplugged"]
+    volume_id: str | None = None
+    generation: int = 0
+
+
+class Backend(Protocol):
+    name: str
+    kind: str  # "local" or "ganeti"
+    max_disks: int  # the root included
+
+    async def start(self, spec: ServerSpec) -> None:
+        """Make the server if it is not there, with all its disks, and power it on. Running: nothing happens."""
+        ...
+
+    async def stop(self, server_id: str, *, patience: float) -> None:
+        """Ask the guest to power off, and switch it off after `patience` seconds (0: at once)."""
+        ...
+
+    async def reboot(self, spec: ServerSpec, *, hard: bool) -> None:
+        """Soft: the guest is asked to reboot. Hard: reset, or started again where it had died."""
+        ...
+
+    async def delete(self, server_id: str) -> None:
+        """Switch off and forget the server, whatever state it is in. Its disks are unplugged, never deleted."""
+        ...
+
+    async def plug(self, server_id: str, plug: Plug) -> None:
+        """Add a volume to a server. Stopped server: it is there at the next start. `Failed` if the guest's
+        machine refuses; then it is not plugged."""
+        ...
+
+    async def unplug(self, server_id: str, volume_id: str, generation: int, *, patience: float) -> None:
+        """Take a volume away; returns when nothing of the server can reach it any more. `Failed` if the guest
+        did not let go within `patience` seconds: it is still plugged, and a late release comes as news."""
+        ...
+
+    async def resize_disk(self, server_id: str, volume_id: str, size: int) -> bool:
+        """Grow a plugged volume to `size` bytes, storage included. False if the server does not have it open."""
+        ...
+
+    async def live_disk(self, server_id: str, volume_id: str) -> LiveDisk | None:
+        """The running server's hold on the volume, or None."""
+        ...
+
+    async def look(self, server_id: str) -> SeenServer: ...
+
+    async def servers(self) -> list[SeenServer]: ...
+
+    async def console(self, server_id: str, lines: int | None) -> str:
+        """The last `lines` lines (None: all that is kept) that the guest wrote to its serial console."""
+        ...
+
+    def news(self) -> AsyncIterator[News]:
+        """What happens by itself, as it happens, until the backend is closed."""
+        ...
+
+    async def open(self) -> None:
+        """Find again what runs, and begin to listen to it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the servers; they go on running."""
+        ...

@@ -1,0 +1,1 @@
+"""The nouns and their rules: states, capabilities, limits. No I/O at all."""

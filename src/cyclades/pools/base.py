@@ -1,0 +1,145 @@
+"""The interface of a pool: storage that Cyclades itself drives.
+
+A pool keeps *disks*, each under a name (`model.names`): volumes, which are written, and snapshots and
+images, which never change. All sizes are bytes. Every method may be repeated, also after a crash in its
+middle and also at the same time from another process, with the same outcome; `delete` of what is not
+there is a success. What a pool shares between disks (layers, parents) is its own affair: a snapshot or
+an image with clones can be deleted at any time, and its space is freed with the last clone.
+
+Errors: `Full` when space runs out, `Passing` when something is busy, `Away` when the storage cannot be
+reached, `Failed` for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+# A QEMU `blockdev-add` description without `node-name`: how a QEMU on this machine opens a disk.
+Blockdev = dict[str, Any]
+
+# Told now and then how far a long copy is, from 0.0 to 1.0.
+Progress = Callable[[float], Awaitable[None]]
+
+
+async def no_progress(fraction: float) -> None:
+    """For copies whose progress nobody follows."""
+
+
+class LiveDisk(Protocol):
+    """A disk that a running QEMU has open, as the backend lets a pool reach it.
+
+    A `layer` is the `Blockdev` of one qcow2 file; files are compared by their path.
+    """
+
+    async def top(self) -> str:
+        """The path of the file that the guest's writes go to now."""
+        ...
+
+    async def switch(self, overlay: Blockdev) -> None:
+        """Let new writes go to `overlay`, an empty layer made on top of the present one. Repeatable."""
+        ...
+
+    async def pull(self, base: str | None, progress: Progress) -> None:
+        """Copy into the top layer what lies between it and the layer at path `base` (None: everything
+        below), so that afterwards its backing file is `base`. Returns when done. Repeatable."""
+        ...
+
+
+# Asked while the disk is held: the running QEMU that has it open, or None when it is at rest.
+FindLive = Callable[[], Awaitable[LiveDisk | None]]
+
+
+async def at_rest() -> LiveDisk | None:
+    """For a disk that is known to be plugged nowhere."""
+    return None
+
+
+@dataclass(frozen=True)
+class DiskInfo:
+    """One disk of a pool. `size` is what a guest sees, `used` the bytes that are this disk's own."""
+
+    name: str
+    size: int
+    used: int
+    owner: str | None
+    generation: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Bytes: of the storage in all, free now, and promised to disks if all were full."""
+
+    total: int
+    free: int
+    promised: int
+
+
+class Pool(Protocol):
+    name: str
+    engine: str  # "qcow2" or "rbd"
+
+    async def create(self, disk: str, size: int) -> None:
+        """An empty disk: reads as zeros."""
+        ...
+
+    async def clone(self, disk: str, source: str, size: int) -> None:
+        """A disk with the content of `source`, a snapshot or an image, and zeros after it; thin.
+        `Failed` if `size` is smaller than the source's."""
+        ...
+
+    async def snapshot(self, disk: str, snapshot: str, live: FindLive) -> None:
+        """Keep the present content of `disk` under the name `snapshot`; crash-consistent when in use."""
+        ...
+
+    async def revert(self, disk: str, snapshot: str) -> None:
+        """Give `disk`, at rest, the content of `snapshot` again; it keeps its size."""
+        ...
+
+    async def extend(self, disk: str, size: int) -> None:
+        """Grow `disk`, at rest, to `size`: zeros after the old end. Never shrinks (`Failed`)."""
+        ...
+
+    async def delete(self, disk: str, live: FindLive = at_rest) -> None:
+        """Forget a disk, of any kind. Space that no other disk shares is free when this returns.
+        For a snapshot, `live` finds the QEMU that has its volume open, so that layers can be merged."""
+        ...
+
+    async def import_image(
+        self, disk: str, source: Path, source_format: str, progress: Progress = no_progress
+    ) -> None:
+        """Take in the file of an image (`raw` or `qcow2`, checked before) as the disk `disk`."""
+        ...
+
+    async def export(
+        self, disk: str, target: Path, target_format: str, progress: Progress = no_progress
+    ) -> None:
+        """Write a snapshot or an image, or a volume at rest, out as one file (`raw` or `qcow2`)."""
+        ...
+
+    def opening(self, disk: str) -> AbstractAsyncContextManager[Blockdev]:
+        """Hold a volume while a QEMU opens it: inside, the layer that must be written to cannot change."""
+        ...
+
+    async def claim(self, disk: str, owner: str, generation: int) -> None:
+        """Make `owner` (`<backend>/<server id>`) the only one who may open the disk, for the attachment of
+        this `generation`. `Failed` if another owns it; an older generation than the last seen is `Failed`."""
+        ...
+
+    async def release(self, disk: str, owner: str, generation: int) -> None:
+        """After the unplug is proven. Nothing happens if another owner or a newer generation holds the disk."""
+        ...
+
+    async def find(self, disk: str) -> DiskInfo | None: ...
+
+    async def disks(self) -> list[DiskInfo]: ...
+
+    async def usage(self) -> Usage: ...
+
+    async def tidy(self) -> list[str]:
+        """Finish what crashes left half done (files that no row names, merges that were not possible
+        earlier), at rest only. Returns what was done, one line each."""
+        ...

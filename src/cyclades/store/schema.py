@@ -1,0 +1,394 @@
+"""The tables. Migrations in `migrations/` bring a database to exactly this.
+
+Conventions: times are whole microseconds since 1970 UTC; `deleted_at` marks rows that only history and
+late readers still need; JSON columns hold what is read and written as a whole. `operation_id` names the
+operation that owns a row while its status is transitional, and only then.
+"""
+
+from __future__ import annotations
+
+import time
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = String(36)
+Name = String(255)
+Time = BigInteger
+JSON = sa.JSON(none_as_null=True)
+
+
+def now() -> int:
+    """This moment, as the tables keep it."""
+    return time.time_ns() // 1000
+
+
+def _times() -> list[Column[int]]:
+    return [
+        Column("created_at", Time, nullable=False),
+        Column("updated_at", Time),
+        Column("deleted_at", Time),
+    ]
+
+
+def _alive(name: str, *columns: str, unique: bool = False) -> Index:
+    """An index over the rows that are not deleted."""
+    alive = sa.text("deleted_at IS NULL")
+    return Index(name, *columns, unique=unique, sqlite_where=alive, postgresql_where=alive)
+
+
+# --- identity -------------------------------------------------------------------------------------
+
+domain = Table(
+    "domain",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("extra", JSON, nullable=False, default=dict),
+    Column("created_at", Time, nullable=False),
+)
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("domain_id", String(64), sa.ForeignKey("domain.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("description", Text, nullable=False, default=""),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("extra", JSON, nullable=False, default=dict),
+    Column("created_at", Time, nullable=False),
+    sa.UniqueConstraint("domain_id", "name"),
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("domain_id", String(64), sa.ForeignKey("domain.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("password_hash", String(255)),
+    Column("default_project_id", String(64)),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("extra", JSON, nullable=False, default=dict),
+    Column("created_at", Time, nullable=False),
+    sa.UniqueConstraint("domain_id", "name"),
+)
+
+role = Table(
+    "role",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    Column("extra", JSON, nullable=False, default=dict),
+)
+
+# `target_kind` is "project", "domain" or "system" (then `target_id` is "all").
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("user_id", String(64), sa.ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    Column("target_kind", String(8), primary_key=True),
+    Column("target_id", String(64), primary_key=True),
+    Column("role_id", String(64), sa.ForeignKey("role.id", ondelete="CASCADE"), primary_key=True),
+    Index("ix_assignment_target", "target_kind", "target_id"),
+)
+
+# A token is refused if it is `subject` (kind "token"), or was issued before `issued_before` to the user,
+# or for the project, or to the user in the project ("<user>/<project>").
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("kind", String(12), nullable=False),
+    Column("subject", String(130), nullable=False),
+    Column("issued_before", Time, nullable=False),
+    Column("expires_at", Time, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+
+# --- quota ----------------------------------------------------------------------------------------
+
+quota_limit = Table(
+    "quota_limit",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("resource", String(300), primary_key=True),
+    Column("hard_limit", BigInteger, nullable=False),
+)
+
+quota_usage = Table(
+    "quota_usage",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("resource", String(300), primary_key=True),
+    Column("used", BigInteger, nullable=False),
+)
+
+# --- image ----------------------------------------------------------------------------------------
+
+image = Table(
+    "image",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("name", Name),
+    Column("status", String(16), nullable=False),
+    Column("visibility", String(16), nullable=False),
+    Column("container_format", String(32)),
+    Column("disk_format", String(32)),
+    Column("size", BigInteger),
+    Column("virtual_size", BigInteger),
+    Column("min_disk", Integer, nullable=False, default=0),
+    Column("min_ram", Integer, nullable=False, default=0),
+    Column("checksum", String(32)),
+    Column("os_hash_value", String(128)),
+    Column("protected", Boolean, nullable=False, default=False),
+    Column("hidden", Boolean, nullable=False, default=False),
+    Column("properties", JSON, nullable=False, default=dict),
+    Column("tags", JSON, nullable=False, default=list),
+    Column("operation_id", Id),
+    *_times(),
+    _alive("ix_image_project_alive", "project_id", "created_at", "id"),
+    _alive("ix_image_visibility_alive", "visibility", "created_at", "id"),
+)
+
+# --- volume ---------------------------------------------------------------------------------------
+
+volume_type = Table(
+    "volume_type",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("description", Text),
+    Column("is_public", Boolean, nullable=False, default=True),
+    Column("is_default", Boolean, nullable=False, default=False),
+    Column("extra_specs", JSON, nullable=False, default=dict),
+    *_times(),
+    _alive("uq_volume_type_name_alive", "name", unique=True),
+)
+
+volume = Table(
+    "volume",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("name", Name),
+    Column("description", Text),
+    Column("status", String(32), nullable=False),
+    Column("size", Integer, nullable=False),  # GiB
+    Column("volume_type_id", Id, sa.ForeignKey("volume_type.id"), nullable=False),
+    Column("pool", String(64), nullable=False),
+    Column("bootable", Boolean, nullable=False, default=False),
+    Column("readonly", Boolean, nullable=False, default=False),
+    Column("multiattach", Boolean, nullable=False, default=False),
+    Column("consumes_quota", Boolean, nullable=False, default=True),
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("image_metadata", JSON),
+    Column("image_id", Id),
+    Column("snapshot_id", Id),
+    Column("source_volid", Id),
+    Column("availability_zone", Name, nullable=False),
+    Column("generation", BigInteger, nullable=False, default=0),  # of its attachments, counted up
+    Column("reason", Text),  # of an error status
+    Column("operation_id", Id),
+    *_times(),
+    _alive("ix_volume_project_alive", "project_id", "created_at", "id"),
+    _alive("ix_volume_alive", "created_at", "id"),
+)
+
+attachment = Table(
+    "attachment",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("volume_id", Id, sa.ForeignKey("volume.id"), nullable=False),
+    Column("server_id", Id, sa.ForeignKey("server.id")),
+    Column("index", Integer),
+    Column("status", String(16), nullable=False),  # attaching, attached, detaching
+    Column("device", String(255)),
+    Column("tag", String(60)),
+    Column("delete_on_termination", Boolean, nullable=False, default=False),
+    Column("is_root", Boolean, nullable=False, default=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("attached_at", Time),
+    Column("operation_id", Id),
+    *_times(),
+    _alive("ix_attachment_volume_alive", "volume_id"),
+    _alive("uq_attachment_server_index_alive", "server_id", "index", unique=True),
+)
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("volume_id", Id, sa.ForeignKey("volume.id"), nullable=False),
+    Column("name", Name),
+    Column("description", Text),
+    Column("status", String(32), nullable=False),
+    Column("size", Integer, nullable=False),  # GiB, the volume's at that moment
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("reason", Text),
+    Column("operation_id", Id),
+    *_times(),
+    _alive("ix_snapshot_project_alive", "project_id", "created_at", "id"),
+    _alive("ix_snapshot_volume_alive", "volume_id"),
+    _alive("ix_snapshot_alive", "created_at", "id"),
+)
+
+# --- compute --------------------------------------------------------------------------------------
+
+flavor = Table(
+    "flavor",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("description", Text),
+    Column("vcpus", Integer, nullable=False),
+    Column("ram", Integer, nullable=False),  # MiB
+    Column("disk", Integer, nullable=False),  # GiB
+    Column("is_public", Boolean, nullable=False, default=True),
+    Column("extra_specs", JSON, nullable=False, default=dict),
+    *_times(),
+    _alive("uq_flavor_name_alive", "name", unique=True),
+)
+
+keypair = Table(
+    "keypair",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("public_key", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("created_at", Time, nullable=False),
+)
+
+server = Table(
+    "server",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("hostname", String(63), nullable=False),
+    Column("status", String(16), nullable=False),  # BUILD, ACTIVE, SHUTOFF, REBOOT, HARD_REBOOT, ERROR
+    Column("task_state", String(32)),
+    Column("power", String(16), nullable=False),  # as the backend last showed it
+    Column("backend", String(64), nullable=False),
+    Column("flavor_id", Name, nullable=False),
+    Column("flavor", JSON, nullable=False),  # as it was when the server was made
+    Column("image_id", Id),  # null when booted from a volume
+    Column("key_name", Name),
+    Column("user_data", Text),
+    Column("config_drive", Boolean, nullable=False, default=True),
+    Column("metadata", JSON, nullable=False, default=dict),
+    Column("tags", JSON, nullable=False, default=list),
+    Column("locked", Boolean, nullable=False, default=False),
+    Column("nics", JSON, nullable=False, default=list),
+    Column("reason", Text),
+    Column("launched_at", Time),
+    Column("operation_id", Id),
+    *_times(),
+    _alive("ix_server_project_alive", "project_id", "created_at", "id"),
+    _alive("ix_server_alive", "created_at", "id"),
+)
+
+# --- operations -----------------------------------------------------------------------------------
+
+# state: "waiting" (to be claimed at `not_before`), "running", then "done", or "failed" when undone.
+# direction: "forward", or "back" while its steps are undone.
+operation = Table(
+    "operation",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("resource_kind", String(32), nullable=False),
+    Column("resource_id", Id, nullable=False),
+    Column("args", JSON, nullable=False),
+    Column("data", JSON, nullable=False, default=dict),  # what steps recorded for later steps and for undo
+    Column("state", String(16), nullable=False),
+    Column("direction", String(8), nullable=False),
+    Column("step", Integer, nullable=False, default=0),
+    Column("attempts", Integer, nullable=False, default=0),  # of the present step
+    Column("progress", sa.Float, nullable=False, default=0.0),
+    Column("reason", Text),  # why it waits, or why it failed
+    Column("cancelled", Boolean, nullable=False, default=False),
+    Column("not_before", Time, nullable=False),
+    Column("lease_owner", String(128)),
+    Column("lease_token", BigInteger, nullable=False, default=0),
+    Column("lease_until", Time),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time),
+    Column("ended_at", Time),
+    Index("ix_operation_resource", "resource_id"),
+    Index(
+        "ix_operation_open",
+        "not_before",
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("operation", String(64), nullable=False),  # the operation's kind
+    Column("resource_kind", String(32), nullable=False),
+    Column("resource_id", Id, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time, nullable=False),
+    Index("ix_message_project", "project_id", "created_at", "id"),
+    Index("ix_message_resource", "resource_id"),
+)
+
+# --- the qcow2 pool's own books -------------------------------------------------------------------
+
+# One file of a qcow2 pool. `parent_id` is the layer below. state: "making" (its file may not be whole),
+# "live", "removing".
+layer = Table(
+    "layer",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("pool", String(64), nullable=False),
+    Column("parent_id", Id, sa.ForeignKey("layer.id")),
+    Column("size", BigInteger, nullable=False),  # bytes, as a guest sees it
+    Column("format", String(8), nullable=False, default="qcow2"),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Index("ix_layer_parent", "parent_id"),
+)
+
+# A name in a qcow2 pool, and the layer it stands for: written if a volume's, frozen if not.
+pool_disk = Table(
+    "pool_disk",
+    metadata,
+    Column("pool", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("layer_id", Id, sa.ForeignKey("layer.id"), nullable=False),
+    Column("next_layer_id", Id),  # while a snapshot switches to it
+    Column("owner", String(128)),
+    Column("generation", BigInteger, nullable=False, default=0),
+    Index("ix_pool_disk_layer", "layer_id"),
+)
