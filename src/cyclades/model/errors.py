@@ -30,9 +30,7 @@ class NotFound(Refusal):
     """The thing does not exist, or is not of the asker's project: both look the same."""
 
     def __init__(self, kind: str, ident: str) -> None:
-        super().__init__(
-            f"{kind}-not-found", f"{kind.replace('-', ' ').capitalize()} {ident} could not be found."
-        )
+        super().__init__(f"{kind}-not-found", f"{kind.replace('-', ' ').capitalize()} {ident} could not be found.")
         self.kind = kind
         self.ident = ident
 

@@ -108,15 +108,11 @@ class Pool(Protocol):
         For a snapshot, `live` finds the QEMU that has its volume open, so that layers can be merged."""
         ...
 
-    async def import_image(
-        self, disk: str, source: Path, source_format: str, progress: Progress = no_progress
-    ) -> None:
+    async def import_image(self, disk: str, source: Path, source_format: str, progress: Progress = no_progress) -> None:
         """Take in the file of an image (`raw` or `qcow2`, checked before) as the disk `disk`."""
         ...
 
-    async def export(
-        self, disk: str, target: Path, target_format: str, progress: Progress = no_progress
-    ) -> None:
+    async def export(self, disk: str, target: Path, target_format: str, progress: Progress = no_progress) -> None:
         """Write a snapshot or an image, or a volume at rest, out as one file (`raw` or `qcow2`)."""
         ...
 

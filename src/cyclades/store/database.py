@@ -64,9 +64,7 @@ class Database:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._listeners: dict[str, list[Callable[[], None]]] = {}
-        self._driver: _Sqlite | _Postgres = (
-            _Sqlite(self.url) if self.is_sqlite else _Postgres(self.url, threads)
-        )
+        self._driver: _Sqlite | _Postgres = _Sqlite(self.url) if self.is_sqlite else _Postgres(self.url, threads)
 
     async def read(self, query: Callable[[Tx], T]) -> T:
         """Run `query` in a transaction that changes nothing."""
