@@ -1,0 +1,67 @@
+"""What a handler is given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cyclades.api.http.versions import Version
+from cyclades.config import Settings
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Invalid
+from cyclades.security.tokens import Claims
+from cyclades.store.database import Database
+
+
+@dataclass
+class Request:
+    """One request, checked: its token, version, path and body. `body` is decoded JSON that fits the route's
+    schema, `chunks` the raw body for routes that stream. `service` is the part of the app it came to."""
+
+    db: Database
+    settings: Settings
+    service: Any
+    version: Version
+    method: str
+    path: str
+    ids: dict[str, str]
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    request_id: str
+    peer: str
+    claims: Claims | None = None
+    project_in_url: str | None = None
+    body: Any = None
+    chunks: AsyncIterator[bytes] | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, in which project."""
+        assert self.claims is not None and self.claims.project_id is not None
+        return Caller(self.claims.user_id, self.claims.project_id, self.claims.roles, self.request_id)
+
+    @property
+    def base_url(self) -> str:
+        """Of the service, as the client wrote it: `…/volume/v3`, with the project's id if the client put it there."""
+        base: str = self.settings.public_url + self.service.prefix
+        return f"{base}/{self.project_in_url}" if self.project_in_url else base
+
+    def one(self, name: str) -> str | None:
+        """A query parameter; the last one if it is repeated."""
+        values = self.query.get(name)
+        return values[-1] if values else None
+
+    def whole(self, name: str, *, least: int = 0) -> int | None:
+        """A query parameter that is a whole number."""
+        value = self.one(name)
+        if value is None:
+            return None
+        if not value.isascii() or not value.isdigit() or len(value) > 18 or int(value) < least:
+            raise Invalid("query-number", f"{name} must be a whole number, at least {least}.", field=name)
+        return int(value)
+
+    def flag(self, name: str) -> bool:
+        """A query parameter that is true or false."""
+        return (self.one(name) or "").lower() in ("1", "true", "yes", "on", "t", "y")

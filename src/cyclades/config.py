@@ -1,0 +1,165 @@
+"""Settings, from one TOML file and the environment.
+
+Each setting `x` of section `[s]` is also read from `CYCLADES_S_X`, which wins; lists are given there as
+JSON. An unknown name is refused, so that a typing error does not pass in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+UNLIMITED = -1
+
+
+class _Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Api(_Section):
+    """Where the APIs listen. `public_url` is what the catalog tells clients; empty: made from host and port."""
+
+    host: str = "127.0.0.1"
+    port: int = 8774
+    public_url: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure: bool = False
+    region: str = "RegionOne"
+    availability_zone: str = "nova"
+    max_body: int = 256 * 1024  # bytes of a JSON body
+    page: int = 1000  # the most rows in one answer
+
+
+class DatabaseSettings(_Section):
+    """`url`: empty means SQLite in the data directory."""
+
+    url: str = ""
+    threads: int = 8
+
+
+class Identity(_Section):
+    token_seconds: int = 24 * 3600
+    hash_memory: int = 19456  # KiB of one argon2 hash
+    hash_at_once: int = 2
+    logins_per_minute: int = 600  # failed ones count, per user and per address
+
+
+class PoolSettings(_Section):
+    """`directory` is for `qcow2`."""
+
+    name: str
+    engine: Literal["qcow2"] = "qcow2"
+    directory: Path | None = None
+
+
+class BackendSettings(_Section):
+    name: str
+    kind: Literal["local"] = "local"
+    directory: Path | None = None
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+
+
+class Quotas(_Section):
+    """What a project may have unless it has a limit of its own; -1 is no limit. `disk` is bytes, `ram` MiB."""
+
+    disk: int = UNLIMITED
+    volumes: int = 100
+    gigabytes: int = 10_000
+    snapshots: int = 100
+    per_volume_gigabytes: int = UNLIMITED
+    images: int = 100
+    image_bytes: int = 1 << 40
+    servers: int = 50
+    cores: int = 200
+    ram: int = 512 * 1024
+
+
+class Limits(_Section):
+    """What no request may pass, whatever the quota."""
+
+    volume_gib: int = 64 * 1024  # the largest volume
+    image_bytes: int = 1 << 40  # the largest file of an image
+    metadata_items: int = 128
+
+
+class Settings(_Section):
+    """`data` is the directory of everything that is not in the database."""
+
+    data: Path = Path("/var/lib/cyclades")
+    api: Api = msgspec.field(default_factory=Api)
+    database: DatabaseSettings = msgspec.field(default_factory=DatabaseSettings)
+    identity: Identity = msgspec.field(default_factory=Identity)
+    quotas: Quotas = msgspec.field(default_factory=Quotas)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    pools: tuple[PoolSettings, ...] = (PoolSettings(name="local"),)
+    backends: tuple[BackendSettings, ...] = (BackendSettings(name="local"),)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url or f"sqlite:///{self.data.absolute()}/cyclades.db"
+
+    @property
+    def image_dir(self) -> Path:
+        return self.data / "images"
+
+    @property
+    def key_dir(self) -> Path:
+        return self.data / "keys"
+
+    @property
+    def public_url(self) -> str:
+        """Without a slash at its end."""
+        scheme = "https" if self.api.tls_cert else "http"
+        host = f"[{self.api.host}]" if ":" in self.api.host else self.api.host
+        return (self.api.public_url or f"{scheme}://{host}:{self.api.port}").rstrip("/")
+
+    def pool_settings(self, name: str) -> PoolSettings | None:
+        return next((pool for pool in self.pools if pool.name == name), None)
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message says which, and where it came from."""
+
+
+def load(file: Path | None = None, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    """Settings from `file`, then the environment, then `given` (`section__name=value`, from a command line;
+    None is left out). Raises `SettingsError`."""
+    try:
+        tree: dict[str, Any] = tomllib.loads(file.read_text()) if file else {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+    _overlay(tree, environ)
+    for name, value in given.items():
+        if value is not None:
+            _put(tree, name.split("__"), value)
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{file or 'settings'}: {error}") from error
+
+
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for field in msgspec.structs.fields(Settings):
+        prefix = f"CYCLADES_{field.name.upper()}"
+        if isinstance(field.type, type) and issubclass(field.type, _Section):
+            for inner in msgspec.structs.fields(field.type):
+                if (value := environ.get(f"{prefix}_{inner.name.upper()}")) is not None:
+                    _put(tree, [field.name, inner.name], value)
+        elif (value := environ.get(prefix)) is not None:
+            try:
+                _put(tree, [field.name], msgspec.json.decode(value) if field.name in ("pools", "backends") else value)
+            except msgspec.DecodeError as error:
+                raise SettingsError(f"{prefix} is not JSON: {error}") from error
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value

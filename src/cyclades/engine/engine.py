@@ -1,0 +1,295 @@
+"""The engine: claims operations under a lease and brings each to its end.
+
+Any number of engines may share a database. An engine that dies leaves its leases to run out, and another
+goes on at the step that was recorded last. A lease that runs out does not stop the engine that held it:
+steps bear running twice, and what it records then is refused by the lease's token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from sqlalchemy import Row
+
+from cyclades.model.errors import Away, Failed, Fault, Passing
+from cyclades.operations.base import Operation, Step, Work, World, registry
+from cyclades.store import operations as rows
+from cyclades.store.schema import now
+
+LEASE_SECONDS = 30.0
+CONCURRENCY = 16  # operations that one engine works on at a time
+PASSING_TRIES = 12  # of a step that says "may work in a moment": about two minutes with the pauses below
+UNEXPECTED_TRIES = 3  # of a step that raised what no step should
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between tries, doubled each time
+IDLE_LOOK = 5.0  # seconds after which the table is read although nobody woke the engine
+
+log = structlog.get_logger("cyclades.engine")
+
+Phase = Literal["before", "after", "recorded"]
+# Called around each step, for the crash harness: (phase, work, step name, direction).
+Watch = Callable[[Phase, Work[Any], str, str], Awaitable[None]]
+
+
+class Engine:
+    """`alone` says that no other engine can be alive on this database (SQLite with its directory locked):
+    leases that a dead one left are then taken at once."""
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        alone: bool = False,
+        lease: float = LEASE_SECONDS,
+        concurrency: int = CONCURRENCY,
+        first_pause: float = FIRST_PAUSE,
+        watch: Watch | None = None,
+    ) -> None:
+        self.world = world
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
+        self._alone = alone
+        self._lease = lease
+        self._concurrency = concurrency
+        self._first_pause = first_pause
+        self._watch = watch
+        self._wake = asyncio.Event()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._died: BaseException | None = None
+
+    def wake(self) -> None:
+        """Look at the table now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. Operations in the middle of a step are left to the next engine."""
+        if self._alone:
+            await self.world.db.write(rows.free_all)
+        end_listening = self.world.db.listen("operations", self.wake)
+        heart = asyncio.create_task(self._heartbeat())
+        try:
+            while self._died is None:
+                self._wake.clear()
+                try:
+                    await self._take()
+                    pause = await self._pause()
+                except Exception:
+                    log.exception("engine.database")
+                    pause = 1.0
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+        finally:
+            end_listening()
+            heart.cancel()
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(heart, *self._tasks.values(), return_exceptions=True)
+        if self._died is not None:
+            raise self._died
+
+    async def _take(self) -> None:
+        room = self._concurrency - len(self._tasks)
+        if room <= 0:
+            return
+        lease = int(self._lease * 1_000_000)
+        for row in await self.world.db.write(lambda tx: rows.claim(tx, self.owner, most=room, lease=lease)):
+            # A task for the same operation may still be at work if its lease ran out: steps bear that.
+            task = asyncio.create_task(self._drive(row), name=f"{row.kind}:{row.id}")
+            self._tasks[f"{row.id}:{row.lease_token}"] = task
+            task.add_done_callback(self._ended)
+
+    async def _pause(self) -> float:
+        if len(self._tasks) >= self._concurrency:
+            return IDLE_LOOK
+        due = await self.world.db.read(rows.next_due)
+        return IDLE_LOOK if due is None else min(max((due - now()) / 1_000_000, 0.01), IDLE_LOOK)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks = {key: other for key, other in self._tasks.items() if other is not task}
+        self.wake()
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        if isinstance(error, Exception):
+            # Not a step's failure (those are handled) but our own, or the database's: the lease runs out
+            # and the operation is taken up again.
+            log.error("engine.drive", task=task.get_name(), exc_info=error)
+        else:
+            self._died = error
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            ids = [key.split(":")[0] for key in self._tasks]
+            if not ids:
+                continue
+            try:
+                lease = int(self._lease * 1_000_000)
+                await self.world.db.write(partial(rows.renew, owner=self.owner, ids=ids, lease=lease))
+            except Exception:
+                log.exception("engine.heartbeat")
+
+    # --- one operation ----------------------------------------------------------------------------
+
+    async def _drive(self, row: Row[Any]) -> None:
+        operation = registry()[row.kind]
+        work = Work(
+            id=row.id,
+            kind=row.kind,
+            args=msgspec.convert(row.args, operation.args),
+            data=dict(row.data),
+            project_id=row.project_id,
+            user_id=row.user_id,
+            request_id=row.request_id,
+            token=row.lease_token,
+            world=self.world,
+        )
+        bound = log.bind(operation=row.id, kind=row.kind, request_id=row.request_id, resource=row.resource_id)
+        run = _Run(self, operation, work, row, bound)
+        try:
+            await run.to_the_end()
+        except rows.LeaseLost:
+            bound.info("operation.lease-lost")
+
+    async def watch(self, phase: Phase, work: Work[Any], step: str, direction: str) -> None:
+        if self._watch is not None:
+            await self._watch(phase, work, step, direction)
+
+    def pause_after(self, attempts: int) -> float:
+        """Seconds until the next try: doubled each time, a little at random so that tries spread."""
+        pause: float = min(self._first_pause * 2 ** min(attempts, 16), LONGEST_PAUSE)
+        return pause * random.uniform(0.8, 1.2)  # noqa: S311 (not for secrets)
+
+
+class _PutOff(Exception):
+    """The operation was put back, to be claimed again later."""
+
+
+class _Run:
+    """One claimed operation on its way: forward through its steps, or back through their undos."""
+
+    def __init__(self, engine: Engine, operation: Operation[Any], work: Work[Any], row: Row[Any], log: Any) -> None:
+        self.engine, self.operation, self.work, self.log = engine, operation, work, log
+        self.db = work.world.db
+        self.step: int = row.step
+        self.attempts: int = row.attempts
+        self.direction: str = row.direction
+        self.reason: str | None = row.reason if row.direction == "back" else None
+
+    async def to_the_end(self) -> None:
+        try:
+            if self.direction == "forward":
+                await self._forward()
+            if self.direction == "back":
+                await self._back()
+        except _PutOff:
+            return
+
+    async def _forward(self) -> None:
+        steps = self.operation.steps
+        while self.step < len(steps):
+            if await self._is_cancelled():
+                return await self._turn_back("Cancelled, because the resource is being deleted.")
+            step = steps[self.step]
+            try:
+                await self._try(step.name, step.do, "forward")
+            except Fault as fault:
+                if not self.operation.can_undo(self.step):
+                    return await self._give_up(str(fault))
+                return await self._turn_back(str(fault))
+            if self.step + 1 < len(steps):
+                await self._record(step, self.step + 1)
+            else:
+                self.step += 1
+        await self._end("done", None, lambda tx: self.operation.done(tx, self.work))
+        return None
+
+    async def _back(self) -> None:
+        while self.step >= 0:
+            step = self.operation.steps[self.step]
+            if step.undo is not None:
+                try:
+                    await self._try(step.name, step.undo, "back")
+                except Fault as fault:
+                    self.log.error("operation.undo-failed", step=step.name, reason=str(fault))
+                    self.reason = f"{self.reason} (Step {step.name} could not be undone: {fault})"
+            await self._record(step, self.step - 1)
+        await self._give_up(self.reason or "Failed for an unknown reason.")
+
+    async def _try(self, name: str, function: Callable[[Work[Any]], Awaitable[None]], direction: str) -> None:
+        """Run a step or an undo; put the operation off where another try may work, raise `Fault` where not."""
+        try:
+            await self.engine.watch("before", self.work, name, direction)
+            await function(self.work)
+            await self.engine.watch("after", self.work, name, direction)
+        except rows.LeaseLost:
+            raise
+        except Away as fault:
+            # Not counted against the tries of a step that is merely busy.
+            self.attempts = min(self.attempts, PASSING_TRIES // 2)
+            await self._put_off(str(fault))
+        except Passing as fault:
+            if self.attempts + 1 >= PASSING_TRIES:
+                raise Failed(str(fault)) from fault
+            await self._put_off(str(fault))
+        except Fault:
+            raise
+        except Exception as error:
+            self.log.exception("operation.unexpected", step=name, direction=direction)
+            reason = f"An internal error; operation {self.work.id} has the details in the log."
+            if self.attempts + 1 >= UNEXPECTED_TRIES:
+                raise Failed(reason) from error
+            await self._put_off(reason)
+
+    async def _put_off(self, reason: str) -> None:
+        pause = self.engine.pause_after(self.attempts)
+        self.log.info("operation.put-off", step=self.step, attempts=self.attempts + 1, reason=reason, seconds=pause)
+        values: dict[str, Any] = {"attempts": self.attempts + 1, "step": self.step}
+        if self.direction == "forward":
+            values["reason"] = reason
+        await self.db.write(lambda tx: rows.put_off(tx, self.work.id, self.work.token, seconds=pause, **values))
+        raise _PutOff
+
+    async def _record(self, step: Step[Any], next_step: int) -> None:
+        values = {"step": next_step, "attempts": 0, "progress": 0.0, "reason": self.reason, "data": self.work.data}
+        await self.db.write(lambda tx: rows.record(tx, self.work.id, self.work.token, **values))
+        self.step, self.attempts = next_step, 0
+        await self.engine.watch("recorded", self.work, step.name, self.direction)
+
+    async def _turn_back(self, reason: str) -> None:
+        self.log.warning("operation.turns-back", step=self.step, reason=reason)
+        self.direction, self.reason, self.attempts = "back", reason, 0
+        values = {"direction": "back", "reason": reason, "attempts": 0, "step": self.step, "data": self.work.data}
+        await self.db.write(lambda tx: rows.record(tx, self.work.id, self.work.token, **values))
+
+    async def _is_cancelled(self) -> bool:
+        if not self.operation.can_undo(self.step):
+            return False
+        row = await self.db.read(lambda tx: rows.get(tx, self.work.id))
+        return row is not None and row.cancelled
+
+    async def _give_up(self, reason: str) -> None:
+        def failed(tx: Any) -> None:
+            self.operation.failed(tx, self.work, reason)
+            rows.tell(tx, self.work.id, reason)
+
+        self.log.error("operation.failed", reason=reason)
+        await self._end("failed", reason, failed)
+
+    async def _end(self, state: str, reason: str | None, write: Callable[[Any], None]) -> None:
+        def end(tx: Any) -> None:
+            rows.end(tx, self.work.id, self.work.token, state=state, reason=reason)
+            write(tx)
+
+        await self.db.write(end)
+        self.direction = "ended"
+        await self.engine.watch("recorded", self.work, "end", state)

@@ -1,0 +1,1 @@
+"""Keys, passwords, tokens, and what was revoked."""

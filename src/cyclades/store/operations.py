@@ -1,0 +1,172 @@
+"""Operations as rows: added, claimed under a lease, recorded step by step, ended."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Row
+
+from cyclades.store.database import Tx
+from cyclades.store.schema import message, now, operation
+
+MESSAGE_LIFE = 30 * 86400 * 1_000_000  # µs that a message is kept
+
+
+class LeaseLost(Exception):
+    """Another engine has claimed the operation since: what this one did is repeated or dropped there."""
+
+
+def add(
+    tx: Tx,
+    op_id: str,
+    *,
+    kind: str,
+    args: dict[str, Any],
+    resource_kind: str,
+    resource_id: str,
+    project_id: str,
+    user_id: str,
+    request_id: str,
+) -> None:
+    moment = now()
+    tx.execute(
+        operation.insert(),
+        {
+            "id": op_id,
+            "kind": kind,
+            "args": args,
+            "resource_kind": resource_kind,
+            "resource_id": resource_id,
+            "project_id": project_id,
+            "user_id": user_id,
+            "request_id": request_id,
+            "state": "waiting",
+            "direction": "forward",
+            "not_before": moment,
+            "created_at": moment,
+        },
+    )
+
+
+def _claimable(moment: int) -> sa.ColumnElement[bool]:
+    free = sa.or_(operation.c.lease_until.is_(None), operation.c.lease_until < moment)
+    return sa.and_(operation.c.ended_at.is_(None), operation.c.not_before <= moment, free)
+
+
+def claim(tx: Tx, owner: str, *, most: int, lease: int) -> list[Row[Any]]:
+    """Take up to `most` operations whose time has come, for `lease` µs."""
+    moment = now()
+    wanted = sa.select(operation.c.id).where(_claimable(moment)).order_by(operation.c.not_before).limit(most)
+    ids = tx.execute(wanted.with_for_update(skip_locked=True)).scalars().all()
+    if not ids:
+        return []
+    taken = (
+        operation.update()
+        .where(operation.c.id.in_(ids))
+        .values(
+            state="running",
+            lease_owner=owner,
+            lease_token=operation.c.lease_token + 1,
+            lease_until=moment + lease,
+            updated_at=moment,
+        )
+        .returning(operation)
+    )
+    return list(tx.execute(taken).all())
+
+
+def next_due(tx: Tx) -> int | None:
+    """When the next open operation could be claimed (µs), or None if there is none."""
+    due = sa.func.max(operation.c.not_before, sa.func.coalesce(operation.c.lease_until, 0))
+    if tx.dialect == "postgresql":
+        due = sa.func.greatest(operation.c.not_before, sa.func.coalesce(operation.c.lease_until, 0))
+    inner = sa.select(due.label("due")).where(operation.c.ended_at.is_(None)).subquery()
+    found: int | None = tx.execute(sa.select(sa.func.min(inner.c.due))).scalar()
+    return found
+
+
+def renew(tx: Tx, owner: str, ids: list[str], *, lease: int) -> None:
+    tx.execute(
+        operation.update()
+        .where(operation.c.id.in_(ids), operation.c.lease_owner == owner, operation.c.ended_at.is_(None))
+        .values(lease_until=now() + lease)
+    )
+
+
+def record(tx: Tx, op_id: str, token: int, **values: Any) -> None:
+    """Write to an operation under its lease, or raise `LeaseLost`."""
+    result = tx.execute(
+        operation.update()
+        .where(operation.c.id == op_id, operation.c.lease_token == token, operation.c.ended_at.is_(None))
+        .values(updated_at=now(), **values)
+    )
+    if result.rowcount != 1:
+        raise LeaseLost(op_id)
+
+
+def put_off(tx: Tx, op_id: str, token: int, *, seconds: float, **values: Any) -> None:
+    """Let go of an operation until later; any engine may take it then."""
+    record(
+        tx,
+        op_id,
+        token,
+        state="waiting",
+        not_before=now() + int(seconds * 1_000_000),
+        lease_until=None,
+        lease_owner=None,
+        **values,
+    )
+
+
+def end(tx: Tx, op_id: str, token: int, *, state: str, reason: str | None) -> None:
+    record(tx, op_id, token, state=state, reason=reason, ended_at=now(), lease_until=None, lease_owner=None)
+    tx.signal("ended")
+
+
+def free_all(tx: Tx) -> None:
+    """Forget all leases: right only where no other engine can be alive."""
+    tx.execute(
+        operation.update()
+        .where(operation.c.ended_at.is_(None), operation.c.lease_until.is_not(None))
+        .values(lease_until=None, lease_owner=None)
+    )
+
+
+def cancel(tx: Tx, op_id: str) -> None:
+    """Ask that an open operation be undone as soon as its present step ends."""
+    tx.execute(operation.update().where(operation.c.id == op_id, operation.c.ended_at.is_(None)).values(cancelled=True))
+
+
+def get(tx: Tx, op_id: str) -> Row[Any] | None:
+    return tx.execute(sa.select(operation).where(operation.c.id == op_id)).one_or_none()
+
+
+def open_ones(tx: Tx, *, resource_id: str | None = None) -> list[Row[Any]]:
+    """Operations that have not ended, oldest first."""
+    query = sa.select(operation).where(operation.c.ended_at.is_(None)).order_by(operation.c.created_at)
+    if resource_id is not None:
+        query = query.where(operation.c.resource_id == resource_id)
+    return list(tx.execute(query).all())
+
+
+def tell(tx: Tx, op_id: str, text: str) -> None:
+    """Leave the user a message about an operation that failed."""
+    row = get(tx, op_id)
+    assert row is not None
+    moment = now()
+    tx.execute(
+        message.insert(),
+        {
+            "id": str(uuid.uuid4()),
+            "project_id": row.project_id,
+            "request_id": row.request_id,
+            "operation": row.kind,
+            "resource_kind": row.resource_kind,
+            "resource_id": row.resource_id,
+            "text": text,
+            "created_at": moment,
+            "expires_at": moment + MESSAGE_LIFE,
+        },
+    )

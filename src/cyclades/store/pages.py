@@ -1,0 +1,68 @@
+"""Keyset pages: the next page begins after the marker's own values, so page 1,000 costs what page 1 costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Row
+
+from cyclades.model.errors import Invalid
+from cyclades.store.database import Tx
+
+
+class Key(NamedTuple):
+    """One sort key."""
+
+    name: str
+    descending: bool
+
+
+class Page(NamedTuple):
+    """What a client asked for. `keys` must end in a unique one (`id`)."""
+
+    limit: int
+    keys: Sequence[Key]
+    marker: str | None = None
+    offset: int = 0
+
+
+class Rows(NamedTuple):
+    """One page, and whether there are more rows after it."""
+
+    rows: list[Row[Any]]
+    more: bool
+
+
+def fetch(tx: Tx, query: sa.Select[Any], table: sa.Table, page: Page) -> Rows:
+    """The page of `query` (over `table`, unsorted) that follows the marker, an id. `Invalid` if the marker
+    is not among the rows that `query` finds without it."""
+    columns = [_sortable(table.c[key.name]) for key in page.keys]
+    if page.marker is not None:
+        place = tx.execute(query.with_only_columns(*columns).where(table.c.id == page.marker)).one_or_none()
+        if place is None:
+            raise Invalid("marker", f"The marker {page.marker} is not in this list.", field="marker")
+        query = query.where(_after(columns, page.keys, list(place)))
+    order = [column.desc() if key.descending else column.asc() for column, key in zip(columns, page.keys, strict=True)]
+    found = tx.execute(query.order_by(*order).limit(page.limit + 1).offset(page.offset)).all()
+    return Rows(list(found[: page.limit]), len(found) > page.limit)
+
+
+def _sortable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """NULL sorts apart in each database; as the least value it sorts alike in both."""
+    if not column.nullable:
+        return column
+    return sa.func.coalesce(column, "" if isinstance(column.type, sa.String | sa.Text) else -1)
+
+
+def _after(columns: list[sa.ColumnElement[Any]], keys: Sequence[Key], place: list[Any]) -> sa.ColumnElement[bool]:
+    if len({key.descending for key in keys}) == 1:
+        # One row comparison, which an index over the same columns answers.
+        left, right = sa.tuple_(*columns), sa.tuple_(*(sa.literal(value) for value in place))
+        return left < right if keys[0].descending else left > right
+    alternatives = []
+    for i, (column, key) in enumerate(zip(columns, keys, strict=True)):
+        beyond = column < place[i] if key.descending else column > place[i]
+        alternatives.append(sa.and_(*(c == v for c, v in zip(columns[:i], place[:i], strict=True)), beyond))
+    return sa.or_(*alternatives)
