@@ -122,10 +122,6 @@ class Backend(Protocol):
         did not let go within `patience` seconds: it is still plugged, and a late release comes as news."""
         ...
 
-    async def resize_disk(self, server_id: str, volume_id: str, size: int) -> bool:
-        """Grow a plugged volume to `size` bytes, storage included. False if the server does not have it open."""
-        ...
-
     async def live_disk(self, server_id: str, volume_id: str) -> LiveDisk | None:
         """The running server's hold on the volume, or None."""
         ...

@@ -43,6 +43,10 @@ class LiveDisk(Protocol):
         """Let new writes go to `overlay`, an empty layer made on top of the present one. Repeatable."""
         ...
 
+    async def resize(self, size: int) -> None:
+        """Grow to `size` bytes, the file included, and let the guest see it. Repeatable."""
+        ...
+
     async def pull(self, base: str | None, progress: Progress) -> None:
         """Copy into the top layer what lies between it and the layer at path `base` (None: everything
         below), so that afterwards its backing file is `base`. Returns when done. Repeatable."""
@@ -99,8 +103,9 @@ class Pool(Protocol):
         """Give `disk`, at rest, the content of `snapshot` again; it keeps its size."""
         ...
 
-    async def extend(self, disk: str, size: int) -> None:
-        """Grow `disk`, at rest, to `size`: zeros after the old end. Never shrinks (`Failed`)."""
+    async def extend(self, disk: str, size: int, live: FindLive = at_rest) -> None:
+        """Grow `disk` to `size`: zeros after the old end. A QEMU that has it open grows it itself
+        (`LiveDisk.resize`). Never shrinks (`Failed`)."""
         ...
 
     async def delete(self, disk: str, live: FindLive = at_rest) -> None:

@@ -79,9 +79,8 @@ def claim(tx: Tx, owner: str, *, most: int, lease: int) -> list[Row[Any]]:
 
 def next_due(tx: Tx) -> int | None:
     """When the next open operation could be claimed (µs), or None if there is none."""
-    due = sa.func.max(operation.c.not_before, sa.func.coalesce(operation.c.lease_until, 0))
-    if tx.dialect == "postgresql":
-        due = sa.func.greatest(operation.c.not_before, sa.func.coalesce(operation.c.lease_until, 0))
+    later_of = sa.func.greatest if tx.dialect == "postgresql" else sa.func.max
+    due: sa.ColumnElement[int] = later_of(operation.c.not_before, sa.func.coalesce(operation.c.lease_until, 0))
     inner = sa.select(due.label("due")).where(operation.c.ended_at.is_(None)).subquery()
     found: int | None = tx.execute(sa.select(sa.func.min(inner.c.due))).scalar()
     return found

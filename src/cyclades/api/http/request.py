@@ -39,7 +39,8 @@ class Request:
     @property
     def caller(self) -> Caller:
         """Who asks, in which project."""
-        assert self.claims is not None and self.claims.project_id is not None
+        assert self.claims is not None
+        assert self.claims.project_id is not None
         return Caller(self.claims.user_id, self.claims.project_id, self.claims.roles, self.request_id)
 
     @property

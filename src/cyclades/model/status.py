@@ -1,0 +1,28 @@
+"""Statuses, and from which of them each action may start.
+
+The words are Cinder's and Nova's. A status that ends in -ing is transitional: an operation owns the row.
+"""
+
+from __future__ import annotations
+
+VOLUME_STEADY = frozenset({"available", "in-use", "reserved", "maintenance", "awaiting-transfer", "error",
+                           "error_deleting", "error_extending", "error_restoring"})  # fmt: skip
+VOLUME_ERROR = frozenset({"error", "error_deleting", "error_extending", "error_restoring"})
+SNAPSHOT_ERROR = frozenset({"error", "error_deleting"})
+SERVER_TRANSITIONAL = frozenset({"BUILD", "REBOOT", "HARD_REBOOT"})
+
+# action → the statuses of a volume that allow it
+VOLUME_ACTIONS: dict[str, frozenset[str]] = {
+    "delete": frozenset({"available", "error", "error_deleting", "error_extending", "error_restoring"}),
+    "attach": frozenset({"available"}),
+    "detach": frozenset({"in-use"}),
+    "extend": frozenset({"available", "in-use"}),
+    "snapshot": frozenset({"available", "in-use"}),
+    "clone": frozenset({"available", "in-use"}),
+}
+
+# action → the statuses of a snapshot that allow it
+SNAPSHOT_ACTIONS: dict[str, frozenset[str]] = {
+    "delete": frozenset({"available", "error", "error_deleting"}),
+    "clone": frozenset({"available"}),
+}

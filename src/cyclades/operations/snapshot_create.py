@@ -1,0 +1,95 @@
+"""Take a snapshot of a volume, at rest or in use; in use it is what a crash at that moment would leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cyclades.config import Settings
+from cyclades.model import quota
+from cyclades.model.caller import Caller
+from cyclades.model.errors import WrongState
+from cyclades.model.names import snapshot_disk, volume_disk
+from cyclades.model.status import VOLUME_ACTIONS
+from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.operations.live import find_live
+from cyclades.store import quotas, snapshots, volume_types, volumes
+from cyclades.store.database import Tx
+
+
+class Args(msgspec.Struct):
+    snapshot_id: str
+    volume_id: str
+    pool: str
+
+
+def start(
+    tx: Tx,
+    caller: Caller,
+    settings: Settings,
+    volume_id: str,
+    *,
+    name: str | None,
+    description: str | None,
+    metadata: dict[str, Any],
+    in_use: bool,
+) -> str:
+    """Accept the snapshot; returns its id. `in_use` allows a volume that is plugged into a server."""
+    row = volumes.get(tx, volume_id, caller.scope)
+    allowed = VOLUME_ACTIONS["snapshot"] if in_use else {"available"}
+    if row.status not in allowed:
+        raise WrongState(
+            "volume-snapshot",
+            f"Invalid volume: Volume {row.id} status must be {' or '.join(sorted(allowed))}, but current status is: "
+            f"{row.status}.",
+            resource="volume",
+        )
+    snapshot_id, op_id = new_id(), new_id()
+    snapshots.add(
+        tx,
+        snapshot_id,
+        project_id=row.project_id,
+        user_id=caller.user_id,
+        volume_id=row.id,
+        name=name,
+        description=description,
+        status="creating",
+        size=row.size,
+        metadata=metadata,
+        operation_id=op_id,
+    )
+    type_name = volume_types.names(tx)[row.volume_type_id]
+    quotas.take(tx, settings.quotas, row.project_id, quota.of_snapshot(row.size, type_name))
+    args = Args(snapshot_id, row.id, row.pool)
+    submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=snapshot_id, op_id=op_id)
+    return snapshot_id
+
+
+async def freeze(work: Work[Args]) -> None:
+    args = work.args
+    live = find_live(work.world, args.volume_id)
+    await work.world.pools[args.pool].snapshot(volume_disk(args.volume_id), snapshot_disk(args.snapshot_id), live)
+
+
+async def unfreeze(work: Work[Args]) -> None:
+    args = work.args
+    live = find_live(work.world, args.volume_id)
+    await work.world.pools[args.pool].delete(snapshot_disk(args.snapshot_id), live)
+
+
+def done(tx: Tx, work: Work[Args]) -> None:
+    snapshots.finish(tx, work.args.snapshot_id, work.id, status="available")
+
+
+def failed(tx: Tx, work: Work[Args], reason: str) -> None:
+    snapshots.finish(tx, work.args.snapshot_id, work.id, status="error", reason=reason)
+
+
+OPERATION = Operation(
+    kind="snapshot_create",
+    args=Args,
+    steps=(Step("freeze", freeze, undo=unfreeze),),
+    done=done,
+    failed=failed,
+)

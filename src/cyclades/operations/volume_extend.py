@@ -1,0 +1,74 @@
+"""Extend a volume, at rest or in use: the guest sees the new size, and zeros after the old end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cyclades.config import Settings
+from cyclades.model import quota
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Invalid
+from cyclades.model.names import volume_disk
+from cyclades.model.units import GIB
+from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.operations.live import find_live
+from cyclades.operations.new_volume import check_size
+from cyclades.store import quotas, volume_types, volumes
+from cyclades.store.database import Tx
+
+
+class Args(msgspec.Struct):
+    """Sizes are GiB. `status` is the volume's before and after."""
+
+    volume_id: str
+    pool: str
+    old_size: int
+    new_size: int
+    status: str
+
+
+def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_size: int) -> None:
+    """Accept the extension to `new_size` GiB."""
+    row = volumes.get(tx, volume_id, caller.scope)
+    check_size(settings, new_size)
+    op_id = new_id()
+    volumes.begin(tx, row, "extend", status="extending", op_id=op_id)
+    if new_size <= row.size:
+        raise Invalid(
+            "extend-smaller",
+            f"New size for extend must be greater than current size. (current: {row.size}, extended: {new_size}).",
+            field="new_size",
+        )
+    type_name = volume_types.names(tx)[row.volume_type_id]
+    growth = quota.of_growth(new_size - row.size, type_name, consumes=row.consumes_quota)
+    quotas.take(tx, settings.quotas, row.project_id, growth)
+    args = Args(row.id, row.pool, row.size, new_size, row.status)
+    submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)
+
+
+async def grow(work: Work[Args]) -> None:
+    args = work.args
+    live = find_live(work.world, args.volume_id)
+    await work.world.pools[args.pool].extend(volume_disk(args.volume_id), args.new_size * GIB, live)
+
+
+def done(tx: Tx, work: Work[Args]) -> None:
+    volumes.finish(tx, work.args.volume_id, work.id, status=work.args.status, size=work.args.new_size)
+
+
+def failed(tx: Tx, work: Work[Args], reason: str) -> None:
+    """The volume is as good as before, at its old size: it goes back to its status, and a message says why."""
+    row = volumes.get(tx, work.args.volume_id, None)
+    if volumes.finish(tx, row.id, work.id, status=work.args.status):
+        type_name = volume_types.names(tx)[row.volume_type_id]
+        growth = quota.of_growth(work.args.new_size - work.args.old_size, type_name, consumes=row.consumes_quota)
+        quotas.give_back(tx, row.project_id, growth)
+
+
+OPERATION = Operation(
+    kind="volume_extend",
+    args=Args,
+    steps=(Step("grow", grow, final=True),),
+    done=done,
+    failed=failed,
+)

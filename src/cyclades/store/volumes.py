@@ -1,0 +1,102 @@
+"""Volumes as rows. A status changes only by compare-and-swap from the statuses that the rule allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Row
+
+from cyclades.model.errors import NotFound, WrongState
+from cyclades.model.status import VOLUME_ACTIONS
+from cyclades.store import pages
+from cyclades.store.database import Tx
+from cyclades.store.pages import Page, Rows
+from cyclades.store.schema import attachment, now, snapshot, volume
+
+_ALIVE = volume.c.deleted_at.is_(None)
+_BY_ID = sa.select(volume).where(volume.c.id == sa.bindparam("id"), _ALIVE)
+_BY_ID_IN_PROJECT = _BY_ID.where(volume.c.project_id == sa.bindparam("project_id"))
+
+
+def add(tx: Tx, volume_id: str, **values: Any) -> None:
+    tx.execute(volume.insert(), {"id": volume_id, "created_at": now(), **values})
+
+
+def get(tx: Tx, volume_id: str, scope: str | None) -> Row[Any]:
+    """A volume of the project `scope` (None: of any), or `NotFound`."""
+    if scope is None:
+        row = tx.execute(_BY_ID, {"id": volume_id}).one_or_none()
+    else:
+        row = tx.execute(_BY_ID_IN_PROJECT, {"id": volume_id, "project_id": scope}).one_or_none()
+    if row is None:
+        raise NotFound("volume", volume_id)
+    return row
+
+
+def get_even_deleted(tx: Tx, volume_id: str) -> Row[Any]:
+    """For what outlives a volume: its snapshots."""
+    return tx.execute(sa.select(volume).where(volume.c.id == volume_id)).one()
+
+
+def query(scope: str | None) -> sa.Select[Any]:
+    """All volumes of a project (None: of all), to be filtered and paged."""
+    found = sa.select(volume).where(_ALIVE)
+    return found if scope is None else found.where(volume.c.project_id == scope)
+
+
+def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
+    return pages.fetch(tx, found, volume, wanted)
+
+
+def count(tx: Tx, found: sa.Select[Any]) -> int:
+    return tx.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
+
+
+def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None, **values: Any) -> None:
+    """Give the volume to an operation: `status` from one that allows `action`, or `WrongState`."""
+    allowed = VOLUME_ACTIONS[action]
+    changed = tx.execute(
+        volume.update()
+        .where(volume.c.id == row.id, volume.c.status.in_(allowed), volume.c.operation_id.is_(None), _ALIVE)
+        .values(status=status, operation_id=op_id, updated_at=now(), **values)
+    )
+    if changed.rowcount != 1:
+        status_now = tx.execute(sa.select(volume.c.status).where(volume.c.id == row.id)).scalar()
+        raise WrongState(
+            f"volume-{action}",
+            f"Invalid volume: its status must be {' or '.join(sorted(allowed))} to {action} it, but it is {status_now}.",
+            resource="volume",
+        )
+
+
+def finish(tx: Tx, volume_id: str, op_id: str, **values: Any) -> bool:
+    """Take the volume back from the operation that owns it; False (and nothing happens) if it no longer does."""
+    values = {"reason": None, **values}
+    changed = tx.execute(
+        volume.update()
+        .where(volume.c.id == volume_id, volume.c.operation_id == op_id)
+        .values(operation_id=None, updated_at=now(), **values)
+    )
+    return changed.rowcount == 1
+
+
+def change(tx: Tx, volume_id: str, **values: Any) -> None:
+    tx.execute(volume.update().where(volume.c.id == volume_id).values(updated_at=now(), **values))
+
+
+def has_snapshots(tx: Tx, volume_id: str) -> bool:
+    found = sa.select(snapshot.c.id).where(snapshot.c.volume_id == volume_id, snapshot.c.deleted_at.is_(None))
+    return tx.execute(found.limit(1)).first() is not None
+
+
+def attachments_of(tx: Tx, volume_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
+    """The attachments of each of these volumes, in one query."""
+    ids = list(volume_ids)
+    found: dict[str, list[Row[Any]]] = {}
+    if ids:
+        wanted = sa.select(attachment).where(attachment.c.volume_id.in_(ids), attachment.c.deleted_at.is_(None))
+        for row in tx.execute(wanted):
+            found.setdefault(row.volume_id, []).append(row)
+    return found
