@@ -5,6 +5,10 @@ The words are Cinder's and Nova's. A status that ends in -ing is transitional: a
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from cyclades.model.errors import WrongState
+
 VOLUME_STEADY = frozenset({"available", "in-use", "reserved", "maintenance", "awaiting-transfer", "error",
                            "error_deleting", "error_extending", "error_restoring"})  # fmt: skip
 VOLUME_ERROR = frozenset({"error", "error_deleting", "error_extending", "error_restoring"})
@@ -26,3 +30,10 @@ SNAPSHOT_ACTIONS: dict[str, frozenset[str]] = {
     "delete": frozenset({"available", "error", "error_deleting"}),
     "clone": frozenset({"available"}),
 }
+
+
+def wrong_status(resource: str, action: str, allowed: Collection[str], status: str | None) -> WrongState:
+    """The refusal of an action that this status does not allow."""
+    wanted = " or ".join(sorted(allowed))
+    message = f"Invalid {resource}: its status must be {wanted} to {action} it, but it is {status}."
+    return WrongState(f"{resource}-{action}", message, resource=resource)

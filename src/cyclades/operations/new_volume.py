@@ -11,9 +11,9 @@ from sqlalchemy import Row
 from cyclades.config import Settings
 from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
-from cyclades.model.errors import Invalid, OverQuota, WrongState
+from cyclades.model.errors import Invalid, OverQuota
 from cyclades.model.names import image_disk, snapshot_disk, volume_disk
-from cyclades.model.status import SNAPSHOT_ACTIONS, VOLUME_ACTIONS
+from cyclades.model.status import SNAPSHOT_ACTIONS, VOLUME_ACTIONS, wrong_status
 from cyclades.model.units import GIB, gib_to_hold
 from cyclades.operations.base import World, new_id
 from cyclades.operations.image_in_pool import ensure_in_pool
@@ -118,20 +118,12 @@ def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
     if wanted.source == "snapshot":
         snapshot = snapshots.get(tx, wanted.source_id, caller.scope)
         if snapshot.status not in SNAPSHOT_ACTIONS["clone"]:
-            raise WrongState(
-                "snapshot-clone",
-                f"Invalid snapshot: its status must be available to make a volume from it, but it is {snapshot.status}.",
-                resource="snapshot",
-            )
+            raise wrong_status("snapshot", "clone", SNAPSHOT_ACTIONS["clone"], snapshot.status)
         parent = volumes.get_even_deleted(tx, snapshot.volume_id)
         return _from_volume(parent, snapshot.size, snapshot_id=snapshot.id)
     source = volumes.get(tx, wanted.source_id, caller.scope)
     if source.status not in VOLUME_ACTIONS["clone"]:
-        raise WrongState(
-            "volume-clone",
-            f"Invalid volume: its status must be available or in-use to make a volume from it, but it is {source.status}.",
-            resource="volume",
-        )
+        raise wrong_status("volume", "clone", VOLUME_ACTIONS["clone"], source.status)
     return _from_volume(source, source.size, source_volid=source.id)
 
 

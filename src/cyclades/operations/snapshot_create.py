@@ -9,9 +9,8 @@ import msgspec
 from cyclades.config import Settings
 from cyclades.model import quota
 from cyclades.model.caller import Caller
-from cyclades.model.errors import WrongState
 from cyclades.model.names import snapshot_disk, volume_disk
-from cyclades.model.status import VOLUME_ACTIONS
+from cyclades.model.status import VOLUME_ACTIONS, wrong_status
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.live import find_live
 from cyclades.store import quotas, snapshots, volume_types, volumes
@@ -39,12 +38,7 @@ def start(
     row = volumes.get(tx, volume_id, caller.scope)
     allowed = VOLUME_ACTIONS["snapshot"] if in_use else {"available"}
     if row.status not in allowed:
-        raise WrongState(
-            "volume-snapshot",
-            f"Invalid volume: Volume {row.id} status must be {' or '.join(sorted(allowed))}, but current status is: "
-            f"{row.status}.",
-            resource="volume",
-        )
+        raise wrong_status("volume", "snapshot", allowed, row.status)
     snapshot_id, op_id = new_id(), new_id()
     snapshots.add(
         tx,

@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Row
 
-from cyclades.model.errors import NotFound, WrongState
-from cyclades.model.status import SNAPSHOT_ACTIONS
+from cyclades.model.errors import NotFound
+from cyclades.model.status import SNAPSHOT_ACTIONS, wrong_status
 from cyclades.store import pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
@@ -48,11 +48,7 @@ def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str) -> Non
         .values(status=status, operation_id=op_id, updated_at=now())
     )
     if changed.rowcount != 1:
-        raise WrongState(
-            f"snapshot-{action}",
-            f"Invalid snapshot: its status must be {' or '.join(sorted(allowed))} to {action} it, but it is {row.status}.",
-            resource="snapshot",
-        )
+        raise wrong_status("snapshot", action, allowed, row.status)
 
 
 def finish(tx: Tx, snapshot_id: str, op_id: str, **values: Any) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Row
 
-from cyclades.model.errors import NotFound, WrongState
-from cyclades.model.status import VOLUME_ACTIONS
+from cyclades.model.errors import NotFound
+from cyclades.model.status import VOLUME_ACTIONS, wrong_status
 from cyclades.store import pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
@@ -64,11 +64,7 @@ def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None,
     )
     if changed.rowcount != 1:
         status_now = tx.execute(sa.select(volume.c.status).where(volume.c.id == row.id)).scalar()
-        raise WrongState(
-            f"volume-{action}",
-            f"Invalid volume: its status must be {' or '.join(sorted(allowed))} to {action} it, but it is {status_now}.",
-            resource="volume",
-        )
+        raise wrong_status("volume", action, allowed, status_now)
 
 
 def finish(tx: Tx, volume_id: str, op_id: str, **values: Any) -> bool:
