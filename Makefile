@@ -1,0 +1,54 @@
+# `make demo` and `make test` install what they need by themselves.
+.PHONY: install packages lock test test-all demo bench lint clean
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+INSTALLED := .venv/installed
+ARGS :=
+
+help:
+	@echo "make demo      a cloud on this machine, and a story with two servers and a volume"
+	@echo "make test      the tests, on SQLite and PostgreSQL"
+	@echo "make test-all  the tests with every crash case"
+	@echo "make bench     how fast it is (ARGS='--help' says what it can measure)"
+	@echo "make lint      style and types"
+	@echo "make install   only what the others need: Debian packages, and Python ones in .venv"
+	@echo "make lock      choose the versions in requirements.lock anew"
+	@echo "make clean     remove everything that these made"
+
+install: packages $(INSTALLED)
+
+packages:
+	@tools/install-packages packages.txt
+
+$(INSTALLED): requirements.lock pyproject.toml | packages
+	test -x $(PYTHON) || /usr/bin/python3 -m venv .venv # Debian's, whatever else PATH has first
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+lock: install
+	.venv/bin/pip install --quiet pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --extra dev --strip-extras \
+		--no-emit-index-url --no-emit-options --upgrade --output-file requirements.lock pyproject.toml
+
+test: install
+	.venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres $(ARGS)
+
+test-all: install
+	CYCLADES_CRASH_CASES=all .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres $(ARGS)
+
+demo: install
+	$(PYTHON) demo/demo.py $(ARGS)
+
+bench: install
+	$(PYTHON) -m bench $(ARGS)
+
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:
+	rm -rf .venv .cache build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
