@@ -37,3 +37,14 @@ def wrong_status(resource: str, action: str, allowed: Collection[str], status: s
     wanted = " or ".join(sorted(allowed))
     message = f"Invalid {resource}: its status must be {wanted} to {action} it, but it is {status}."
     return WrongState(f"{resource}-{action}", message, resource=resource)
+
+
+# action → the statuses of a server that allow it, while no operation owns the server
+SERVER_ACTIONS: dict[str, frozenset[str]] = {
+    "start": frozenset({"SHUTOFF"}),
+    "stop": frozenset({"ACTIVE"}),
+    "reboot": frozenset({"ACTIVE"}),
+    "reboot_hard": frozenset({"ACTIVE", "SHUTOFF", "ERROR"}),
+    "attach": frozenset({"ACTIVE", "SHUTOFF"}),
+    "detach": frozenset({"ACTIVE", "SHUTOFF"}),
+}

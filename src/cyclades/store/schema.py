@@ -285,6 +285,7 @@ server = Table(
     Column("project_id", String(64), nullable=False),
     Column("user_id", String(64), nullable=False),
     Column("name", Name, nullable=False),
+    Column("description", Text),
     Column("hostname", String(63), nullable=False),
     Column("status", String(16), nullable=False),  # BUILD, ACTIVE, SHUTOFF, REBOOT, HARD_REBOOT, ERROR
     Column("task_state", String(32)),
@@ -300,12 +301,14 @@ server = Table(
     Column("tags", JSON, nullable=False, default=list),
     Column("locked", Boolean, nullable=False, default=False),
     Column("nics", JSON, nullable=False, default=list),
-    Column("reason", Text),
+    Column("nic_number", Integer),  # the network addresses follow from it; null without a network
+    Column("reason", Text),  # of an error status, or of what happened by itself
     Column("launched_at", Time),
     Column("operation_id", Id),
     *_times(),
     _alive("ix_server_project_alive", "project_id", "created_at", "id"),
     _alive("ix_server_alive", "created_at", "id"),
+    _alive("uq_server_nic_alive", "backend", "nic_number", unique=True),
 )
 
 # --- operations -----------------------------------------------------------------------------------
