@@ -53,7 +53,7 @@ def start(
         metadata=metadata,
         operation_id=op_id,
     )
-    type_name = volume_types.names(tx)[row.volume_type_id]
+    type_name = volume_types.name_of(tx, row.volume_type_id)
     quotas.take(tx, settings.quotas, row.project_id, quota.of_snapshot(row.size, type_name))
     args = Args(snapshot_id, row.id, row.pool)
     submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=snapshot_id, op_id=op_id)

@@ -40,7 +40,7 @@ def done(tx: Tx, work: Work[Args]) -> None:
     row = snapshots.get(tx, work.args.snapshot_id, None)
     if snapshots.finish(tx, row.id, work.id, status="deleted", deleted_at=now()):
         type_id = volumes.get_even_deleted(tx, row.volume_id).volume_type_id
-        quotas.give_back(tx, row.project_id, quota.of_snapshot(row.size, volume_types.names(tx)[type_id]))
+        quotas.give_back(tx, row.project_id, quota.of_snapshot(row.size, volume_types.name_of(tx, type_id)))
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:

@@ -25,7 +25,7 @@ def start(tx: Tx, caller: Caller, volume_id: str) -> None:
     if volumes.has_snapshots(tx, row.id):
         raise WrongState(
             "volume-has-snapshots",
-            f"Invalid volume: volume {row.id} still has snapshots; delete them first, or delete with cascade.",
+            f"Invalid volume: volume {row.id} still has snapshots; delete them first.",
             resource="volume",
         )
     if volumes.attachments_of(tx, [row.id]):
@@ -51,7 +51,7 @@ def forget(tx: Tx, volume_id: str, op_id: str) -> None:
     """The disk is gone: so is the volume, and it no longer counts."""
     row = volumes.get(tx, volume_id, None)
     if volumes.finish(tx, volume_id, op_id, status="deleted", deleted_at=now()):
-        type_name = volume_types.names(tx)[row.volume_type_id]
+        type_name = volume_types.name_of(tx, row.volume_type_id)
         quotas.give_back(tx, row.project_id, quota.of_volume(row.size, type_name, consumes=row.consumes_quota))
 
 

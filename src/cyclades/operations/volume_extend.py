@@ -39,7 +39,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_size: 
             f"New size for extend must be greater than current size. (current: {row.size}, extended: {new_size}).",
             field="new_size",
         )
-    type_name = volume_types.names(tx)[row.volume_type_id]
+    type_name = volume_types.name_of(tx, row.volume_type_id)
     growth = quota.of_growth(new_size - row.size, type_name, consumes=row.consumes_quota)
     quotas.take(tx, settings.quotas, row.project_id, growth)
     args = Args(row.id, row.pool, row.size, new_size, row.status)
@@ -60,7 +60,7 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
     """The volume is as good as before, at its old size: it goes back to its status, and a message says why."""
     row = volumes.get(tx, work.args.volume_id, None)
     if volumes.finish(tx, row.id, work.id, status=work.args.status):
-        type_name = volume_types.names(tx)[row.volume_type_id]
+        type_name = volume_types.name_of(tx, row.volume_type_id)
         growth = quota.of_growth(work.args.new_size - work.args.old_size, type_name, consumes=row.consumes_quota)
         quotas.give_back(tx, row.project_id, growth)
 

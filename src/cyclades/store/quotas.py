@@ -41,9 +41,9 @@ def set_limit(tx: Tx, project_id: str, resource: str, limit: int) -> None:
     tx.execute(insert.on_conflict_do_update(index_elements=["project_id", "resource"], set_={"hard_limit": limit}))
 
 
-def forget_limits(tx: Tx, project_id: str) -> None:
-    """The defaults hold again."""
-    tx.execute(quota_limit.delete().where(_of(quota_limit, project_id)))
+def forget_limit(tx: Tx, project_id: str, resource: str) -> None:
+    """The default holds again."""
+    tx.execute(quota_limit.delete().where(_of(quota_limit, project_id), quota_limit.c.resource == resource))
 
 
 def take(tx: Tx, defaults: Quotas, project_id: str, amounts: Amounts) -> None:

@@ -39,6 +39,10 @@ def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
     return pages.fetch(tx, found, snapshot, wanted)
 
 
+def count(tx: Tx, found: sa.Select[Any]) -> int:
+    return tx.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
+
+
 def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str) -> None:
     """Give the snapshot to an operation: `status` from one that allows `action`, or `WrongState`."""
     allowed = SNAPSHOT_ACTIONS[action]

@@ -12,6 +12,7 @@ from cyclades.store.database import Tx
 from cyclades.store.schema import now, volume, volume_type
 
 _ALIVE = volume_type.c.deleted_at.is_(None)
+_NAME = sa.select(volume_type.c.name).where(volume_type.c.id == sa.bindparam("id"))
 
 
 def add(tx: Tx, type_id: str, **values: Any) -> None:
@@ -59,6 +60,10 @@ def every(tx: Tx, *, all_types: bool) -> list[Row[Any]]:
 def names(tx: Tx) -> dict[str, str]:
     """Each type's name by its id; deleted ones too, since volumes keep theirs."""
     return {row.id: row.name for row in tx.execute(sa.select(volume_type.c.id, volume_type.c.name))}
+
+
+def name_of(tx: Tx, type_id: str) -> str:
+    return tx.execute(_NAME, {"id": type_id}).scalar_one()  # type: ignore[no-any-return]
 
 
 def change(tx: Tx, type_id: str, **values: Any) -> None:

@@ -1,0 +1,60 @@
+"""Lists: what clients may ask of every one of them, and the link to the next page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlencode
+
+from cyclades.api.http.request import Request
+from cyclades.model.errors import Invalid
+from cyclades.store.pages import Key, Page
+
+_DIRECTIONS = {"asc": False, "desc": True}
+
+
+def page(request: Request, sortable: Collection[str], *, default: str = "created_at:desc") -> Page:
+    """What `limit`, `marker`, `offset`, `sort` (or `sort_key` and `sort_dir`) ask for. `id` breaks ties."""
+    most = request.settings.api.page
+    limit = request.whole("limit")
+    keys = _keys(request, sortable, default)
+    return Page(
+        limit=most if limit is None else min(limit, most),
+        keys=keys,
+        marker=request.one("marker") or None,
+        offset=request.whole("offset") or 0,
+    )
+
+
+def _keys(request: Request, sortable: Collection[str], default: str) -> list[Key]:
+    wanted = request.one("sort")
+    if wanted is None:
+        names = ",".join(request.query.get("sort_key", []))
+        ways = ",".join(request.query.get("sort_dir", []))
+        if names:
+            way = ways.split(",") if ways else []
+            wanted = ",".join(
+                f"{name}:{way[i] if i < len(way) else (way[-1] if way else 'desc')}"
+                for i, name in enumerate(names.split(","))
+            )
+        elif ways:
+            wanted = f"{default.split(':')[0]}:{ways.split(',')[0]}"
+    keys: list[Key] = []
+    for part in (wanted or default).split(","):
+        name, _, direction = part.strip().partition(":")
+        if name not in sortable:
+            raise Invalid("sort-key", f"Sort key {name!r} is not one of {', '.join(sorted(sortable))}.", field="sort")
+        if (direction or "desc") not in _DIRECTIONS:
+            raise Invalid("sort-direction", f"Sort direction {direction!r} is not asc or desc.", field="sort")
+        if name not in (key.name for key in keys):
+            keys.append(Key(name, _DIRECTIONS[direction or "desc"]))
+    if not any(key.name == "id" for key in keys):
+        keys.append(Key("id", keys[-1].descending))
+    return keys
+
+
+def next_link(request: Request, last_id: str) -> list[dict[str, str]]:
+    """`…_links` of a list that goes on after the row `last_id`."""
+    query: dict[str, Any] = {name: values for name, values in request.query.items() if name not in ("marker", "offset")}
+    query["marker"] = last_id
+    return [{"rel": "next", "href": f"{request.base_url}{request.path}?{urlencode(query, doseq=True)}"}]

@@ -1,0 +1,94 @@
+"""The metadata of volumes and of snapshots: read, merged, replaced, and key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import METADATA, Schema
+from cyclades.api.http.service import Answer
+from cyclades.api.volume.service import SERVICE
+from cyclades.model.errors import Invalid, NotFound
+from cyclades.store import snapshots, volumes
+from cyclades.store.database import Tx
+
+_ALL: Schema = {
+    "type": "object",
+    "properties": {"metadata": METADATA},
+    "required": ["metadata"],
+    "additionalProperties": False,
+}
+_ONE: Schema = {
+    "type": "object",
+    "properties": {"meta": {**METADATA, "minProperties": 1, "maxProperties": 1}},
+    "required": ["meta"],
+    "additionalProperties": False,
+}
+
+Change = Callable[[dict[str, str]], dict[str, str]]
+
+
+def _routes(path: str, id_name: str, store: ModuleType) -> None:
+    """The same five routes for each resource that has metadata; `store` is its module of queries."""
+
+    async def change(request: Request, how: Change) -> dict[str, str]:
+        def write(tx: Tx) -> dict[str, str]:
+            row = store.get(tx, request.ids[id_name], request.caller.scope)
+            metadata = how(dict(row.metadata))
+            most = request.settings.limits.metadata_items
+            if len(metadata) > most:
+                raise Invalid("metadata-items", f"At most {most} metadata items are kept.", field="metadata")
+            store.change(tx, row.id, metadata=metadata)
+            return metadata
+
+        return await request.db.write(write)
+
+    async def read(request: Request) -> dict[str, str]:
+        row = await request.db.read(lambda tx: store.get(tx, request.ids[id_name], request.caller.scope))
+        metadata: dict[str, str] = row.metadata
+        return metadata
+
+    @SERVICE.route("GET", path, who="reader")
+    async def show_all(request: Request) -> dict[str, Any]:
+        return {"metadata": await read(request)}
+
+    @SERVICE.route("POST", path, who="member", body=_ALL)
+    async def merge(request: Request) -> dict[str, Any]:
+        return {"metadata": await change(request, lambda old: old | request.body["metadata"])}
+
+    @SERVICE.route("PUT", path, who="member", body=_ALL)
+    async def replace(request: Request) -> dict[str, Any]:
+        return {"metadata": await change(request, lambda _: request.body["metadata"])}
+
+    @SERVICE.route("GET", f"{path}/{{key}}", who="reader")
+    async def show_one(request: Request) -> dict[str, Any]:
+        key = request.ids["key"]
+        metadata = await read(request)
+        if key not in metadata:
+            raise NotFound("metadata-item", key)
+        return {"meta": {key: metadata[key]}}
+
+    @SERVICE.route("PUT", f"{path}/{{key}}", who="member", body=_ONE)
+    async def set_one(request: Request) -> dict[str, Any]:
+        key, meta = request.ids["key"], request.body["meta"]
+        if key not in meta:
+            raise Invalid("metadata-key", "The key in the body is not the one in the URL.", field="meta")
+        return {"meta": {key: (await change(request, lambda old: old | meta))[key]}}
+
+    @SERVICE.route("DELETE", f"{path}/{{key}}", who="member")
+    async def delete_one(request: Request) -> Answer:
+        key = request.ids["key"]
+
+        def without(old: dict[str, str]) -> dict[str, str]:
+            if key not in old:
+                raise NotFound("metadata-item", key)
+            return {name: value for name, value in old.items() if name != key}
+
+        await change(request, without)
+        return Answer(200)
+
+
+_routes("/volumes/{volume_id}/metadata", "volume_id", volumes)
+_routes("/snapshots/{snapshot_id}/metadata", "snapshot_id", snapshots)

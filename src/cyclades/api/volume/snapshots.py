@@ -1,0 +1,142 @@
+"""/snapshots"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from cyclades.api.http import lists
+from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import BOOLEAN, METADATA, NAME_OR_NULL, TEXT_OR_NULL, UUID, Schema, body, is_true
+from cyclades.api.http.versions import Version
+from cyclades.api.volume import since, views
+from cyclades.api.volume.service import SERVICE
+from cyclades.model.errors import Invalid
+from cyclades.operations import snapshot_create, snapshot_delete
+from cyclades.store import snapshots
+from cyclades.store.database import Tx
+from cyclades.store.schema import snapshot
+
+_SORTABLE = ("id", "name", "status", "size", "created_at", "updated_at", "volume_id")
+
+
+def _create(version: Version) -> Schema:
+    return body(
+        "snapshot",
+        {
+            "volume_id": UUID,
+            "name": NAME_OR_NULL,
+            "description": TEXT_OR_NULL,
+            "display_name": NAME_OR_NULL,
+            "display_description": TEXT_OR_NULL,
+            "force": {"anyOf": [BOOLEAN, {"type": "null"}]},
+            "metadata": {"anyOf": [METADATA, {"type": "null"}]},
+        },
+        required=("volume_id",),
+        closed=version >= since.UNKNOWN_FIELDS_REFUSED,
+    )
+
+
+@SERVICE.route("POST", "/snapshots", who="member", status=202, body=_create)
+async def create(request: Request) -> dict[str, Any]:
+    asked = request.body["snapshot"]
+    force = asked.get("force")
+    always = request.version >= since.SNAPSHOT_IN_USE_WITHOUT_FORCE
+    if always and force is not None and not is_true(force):
+        raise Invalid("snapshot-force", "From microversion 3.66 on, 'force' can only be true.", field="force")
+
+    def accept(tx: Tx) -> dict[str, Any]:
+        snapshot_id = snapshot_create.start(
+            tx,
+            request.caller,
+            request.settings,
+            asked["volume_id"],
+            name=asked.get("name", asked.get("display_name")),
+            description=asked.get("description", asked.get("display_description")),
+            metadata=asked.get("metadata") or {},
+            in_use=always or is_true(force),
+        )
+        return views.snapshot(request, snapshots.get(tx, snapshot_id, None), detail=False)
+
+    return {"snapshot": await request.db.write(accept)}
+
+
+@SERVICE.route("GET", "/snapshots/{snapshot_id}", who="reader")
+async def show(request: Request) -> dict[str, Any]:
+    row = await request.db.read(lambda tx: snapshots.get(tx, request.ids["snapshot_id"], request.caller.scope))
+    return {"snapshot": views.snapshot(request, row, detail=True)}
+
+
+@SERVICE.route("GET", "/snapshots", who="reader")
+async def brief(request: Request) -> dict[str, Any]:
+    return await _list(request, detail=False)
+
+
+@SERVICE.route("GET", "/snapshots/detail", who="reader")
+async def detail(request: Request) -> dict[str, Any]:
+    return await _list(request, detail=True)
+
+
+async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
+    found = _filtered(request)
+    wanted = lists.page(request, _SORTABLE)
+
+    def read(tx: Tx) -> dict[str, Any]:
+        rows, more = snapshots.page(tx, found, wanted)
+        answer: dict[str, Any] = {"snapshots": [views.snapshot(request, row, detail=detail) for row in rows]}
+        if more and rows:
+            answer["snapshots_links"] = lists.next_link(request, rows[-1].id)
+        if request.version >= since.LIST_COUNT and request.flag("with_count"):
+            answer["count"] = snapshots.count(tx, found)
+        return answer
+
+    return await request.db.read(read)
+
+
+def _filtered(request: Request) -> sa.Select[Any]:
+    caller = request.caller
+    everything = caller.is_admin and request.flag("all_tenants")
+    found = snapshots.query(None if everything else caller.project_id)
+    if everything and (project := request.one("project_id")):
+        found = found.where(snapshot.c.project_id == project)
+    for name in ("name", "status", "volume_id"):
+        if (value := request.one(name)) is not None:
+            found = found.where(snapshot.c[name] == value)
+    if (like := request.one("name~")) is not None and request.version >= since.NAME_FILTER_LIKE:
+        found = found.where(snapshot.c.name.contains(like, autoescape=True))
+    return found
+
+
+_UPDATE = body(
+    "snapshot",
+    {
+        "name": NAME_OR_NULL,
+        "description": TEXT_OR_NULL,
+        "display_name": NAME_OR_NULL,
+        "display_description": TEXT_OR_NULL,
+    },
+)
+
+
+@SERVICE.route("PUT", "/snapshots/{snapshot_id}", who="member", body=_UPDATE)
+async def update(request: Request) -> dict[str, Any]:
+    asked = request.body["snapshot"]
+    values = {name: asked[name] for name in ("name", "description") if name in asked}
+    for old, new in (("display_name", "name"), ("display_description", "description")):
+        if old in asked and new not in values:
+            values[new] = asked[old]
+    if not values:
+        raise Invalid("update-empty", "Name a field to change: name or description.")
+
+    def change(tx: Tx) -> dict[str, Any]:
+        row = snapshots.get(tx, request.ids["snapshot_id"], request.caller.scope)
+        snapshots.change(tx, row.id, **values)
+        return views.snapshot(request, snapshots.get(tx, row.id, None), detail=True)
+
+    return {"snapshot": await request.db.write(change)}
+
+
+@SERVICE.route("DELETE", "/snapshots/{snapshot_id}", who="member", status=202)
+async def delete(request: Request) -> None:
+    await request.db.write(lambda tx: snapshot_delete.start(tx, request.caller, request.ids["snapshot_id"]))

@@ -1,0 +1,31 @@
+"""What versions there are, for clients that look before they speak."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cyclades.api.http.request import Request
+from cyclades.api.http.service import Answer
+from cyclades.api.volume.service import ROOT, SERVICE, VERSIONS
+
+
+def _document(request: Request) -> dict[str, Any]:
+    return {
+        "id": "v3.0",
+        "status": "CURRENT",
+        "version": str(VERSIONS.most),
+        "min_version": str(VERSIONS.least),
+        "updated": "2026-11-23T00:00:00Z",
+        "links": [{"rel": "self", "href": f"{request.settings.public_url}{SERVICE.prefix}/"}],
+        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}],
+    }
+
+
+@ROOT.route("GET", "/", who="anyone")
+async def every(request: Request) -> Answer:
+    return Answer(300, {"versions": [_document(request)]})
+
+
+@SERVICE.route("GET", "/", who="anyone")
+async def this(request: Request) -> dict[str, Any]:
+    return {"versions": [_document(request)]}

@@ -1,0 +1,15 @@
+"""Alembic's entry: migrations run on the connection that `migrate.upgrade` gives."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from cyclades.store.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
