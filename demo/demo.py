@@ -303,6 +303,8 @@ def explain(story: Story) -> None:
         console.print("\n[bold]The end of the cloud's log[/]")
         for line in story.log.read_text(errors="replace").splitlines()[-40:]:
             console.print(f"    {line}", markup=False, style="dim", soft_wrap=True)
+    if story.cloud is None or story.cloud.poll() is not None:
+        return
     for name in ("first", "second"):
         try:
             said = story.openstack("console", "log", "show", "--lines", "15", name, show=False)
