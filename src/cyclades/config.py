@@ -88,6 +88,13 @@ class Limits(_Section):
     metadata_items: int = 128
 
 
+class Compute(_Section):
+    """How long a guest is given, in seconds, to let go of a volume and to power off."""
+
+    unplug_seconds: float = 25.0
+    stop_seconds: float = 60.0
+
+
 class Settings(_Section):
     """`data` is the directory of everything that is not in the database."""
 
@@ -97,6 +104,7 @@ class Settings(_Section):
     identity: Identity = msgspec.field(default_factory=Identity)
     quotas: Quotas = msgspec.field(default_factory=Quotas)
     limits: Limits = msgspec.field(default_factory=Limits)
+    compute: Compute = msgspec.field(default_factory=Compute)
     pools: tuple[PoolSettings, ...] = (PoolSettings(name="local"),)
     backends: tuple[BackendSettings, ...] = (BackendSettings(name="local"),)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -140,9 +148,15 @@ def load(file: Path | None = None, environ: Mapping[str, str] = os.environ, **gi
         if value is not None:
             _put(tree, name.split("__"), value)
     try:
-        return msgspec.convert(tree, Settings, strict=False)
+        return msgspec.convert(tree, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{file or 'settings'}: {error}") from error
+
+
+def _path(kind: type[Any], value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise NotImplementedError
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:

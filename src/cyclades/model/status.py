@@ -13,6 +13,7 @@ VOLUME_STEADY = frozenset({"available", "in-use", "reserved", "maintenance", "aw
                            "error_deleting", "error_extending", "error_restoring"})  # fmt: skip
 VOLUME_ERROR = frozenset({"error", "error_deleting", "error_extending", "error_restoring"})
 SNAPSHOT_ERROR = frozenset({"error", "error_deleting"})
+SNAPSHOT_STEADY = frozenset({"available", *SNAPSHOT_ERROR})
 SERVER_TRANSITIONAL = frozenset({"BUILD", "REBOOT", "HARD_REBOOT"})
 
 # action → the statuses of a volume that allow it
@@ -23,6 +24,7 @@ VOLUME_ACTIONS: dict[str, frozenset[str]] = {
     "extend": frozenset({"available", "in-use"}),
     "snapshot": frozenset({"available", "in-use"}),
     "clone": frozenset({"available", "in-use"}),
+    "part": VOLUME_STEADY,  # from its server, when that is deleted
 }
 
 # action → the statuses of a snapshot that allow it

@@ -217,7 +217,7 @@ attachment = Table(
     Column("project_id", String(64), nullable=False),
     Column("volume_id", Id, sa.ForeignKey("volume.id"), nullable=False),
     Column("server_id", Id, sa.ForeignKey("server.id")),
-    Column("index", Integer),
+    Column("disk_index", Integer),  # on the server; the root has 0
     Column("status", String(16), nullable=False),  # attaching, attached, detaching
     Column("device", String(255)),
     Column("tag", String(60)),
@@ -228,7 +228,7 @@ attachment = Table(
     Column("operation_id", Id),
     *_times(),
     _alive("ix_attachment_volume_alive", "volume_id"),
-    _alive("uq_attachment_server_index_alive", "server_id", "index", unique=True),
+    _alive("uq_attachment_server_disk_index_alive", "server_id", "disk_index", unique=True),
 )
 
 snapshot = Table(
@@ -295,10 +295,12 @@ server = Table(
     Column("flavor", JSON, nullable=False),  # as it was when the server was made
     Column("image_id", Id),  # null when booted from a volume
     Column("key_name", Name),
+    Column("public_key", Text),  # the keypair's when the server was made
     Column("user_data", Text),
     Column("config_drive", Boolean, nullable=False, default=True),
     Column("metadata", JSON, nullable=False, default=dict),
     Column("tags", JSON, nullable=False, default=list),
+    Column("extra", JSON, nullable=False, default=dict),  # what is only kept and shown again
     Column("locked", Boolean, nullable=False, default=False),
     Column("nics", JSON, nullable=False, default=list),
     Column("nic_number", Integer),  # the network addresses follow from it; null without a network

@@ -133,4 +133,5 @@ def free_nic_number(tx: Tx, backend: str) -> int:
     other = server.alias()
     next_one = sa.and_(other.c.deleted_at.is_(None), other.c.backend == backend, other.c.nic_number == number + 1)
     free = sa.select(sa.func.min(number + 1)).where(alive, ~sa.exists().where(next_one))
-    return tx.execute(free).scalar_one()
+    least: int = tx.execute(free).scalar_one()
+    return least

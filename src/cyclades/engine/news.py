@@ -1,0 +1,137 @@
+"""What happens to servers by itself: guests that power off, machines that die, volumes let go of late.
+
+News only says where to look. What is written is what the backend shows, and only if nothing has changed the server's
+row since before that look; so news that comes late, twice or never does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from sqlalchemy import Row
+
+from cyclades.backends.base import Backend, News, SeenServer
+from cyclades.model.errors import Away, NotFound, Passing, Refusal
+from cyclades.operations import volume_detach
+from cyclades.operations.base import World
+from cyclades.store import attachments, servers
+from cyclades.store.database import Tx
+
+LOOK_AGAIN = 2.0  # seconds after which what could not be settled is tried again
+
+log = structlog.get_logger("cyclades.news")
+
+_DIED = "The server's machine ended unexpectedly. Start the server to go on."
+_UNKNOWN = "The backend does not have the server any more. Start the server to make it again."
+
+
+async def follow(world: World, backend: Backend) -> None:
+    """Keep the rows of an open backend's servers true, until cancelled. Begins with what was missed before."""
+    follower = _Follower(world, backend)
+    stop_listening = world.db.listen("ended", follower.wake.set)
+    reader = asyncio.create_task(follower.read(), name=f"news:{backend.name}")
+    try:
+        await follower.work()
+    finally:
+        stop_listening()
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+
+
+class _Follower:
+    def __init__(self, world: World, backend: Backend) -> None:
+        self.world, self.backend = world, backend
+        self.wake = asyncio.Event()
+        self.unsettled: dict[str, None] = {}  # servers to look at, in order
+        self.let_go: list[News] = []  # volumes that were unplugged late
+
+    async def read(self) -> None:
+        async for news in self.backend.news():
+            log.info("news", server=news.server_id, what=news.what, volume=news.volume_id)
+            if news.what == "unplugged":
+                self.let_go.append(news)
+            else:
+                self.unsettled[news.server_id] = None
+            self.wake.set()
+
+    async def work(self) -> None:
+        missed = False
+        while True:
+            self.wake.clear()
+            try:
+                if not missed:
+                    await self._what_was_missed()
+                    missed = True
+                await self._settle_all()
+            except (Away, Passing) as fault:
+                log.warning("news.backend", backend=self.backend.name, reason=str(fault))
+            except Exception:
+                log.exception("news.unexpected", backend=self.backend.name)
+            waiting = self.unsettled or self.let_go or not missed
+            try:
+                await asyncio.wait_for(self.wake.wait(), LOOK_AGAIN if waiting else None)
+            except TimeoutError:
+                continue
+
+    async def _what_was_missed(self) -> None:
+        rows = await self.world.db.read(lambda tx: servers.of_backend(tx, self.backend.name))
+        seen = {server.server_id: server for server in await self.backend.servers()}
+        for row in rows:
+            if row.operation_id is not None or _correction(row, seen.get(row.id)):
+                self.unsettled[row.id] = None
+
+    async def _settle_all(self) -> None:
+        for server_id in list(self.unsettled):
+            if await self._settle(server_id):
+                self.unsettled.pop(server_id, None)
+        for news in list(self.let_go):
+            if await self.world.db.write(lambda tx, news=news: _complete_detach(tx, news)):  # type: ignore[misc]
+                self.let_go.remove(news)
+
+    async def _settle(self, server_id: str) -> bool:
+        """Write what the backend shows; False if that has to wait for an operation or for another look."""
+        try:
+            row = await self.world.db.read(lambda tx: servers.get(tx, server_id, None))
+        except NotFound:
+            return True
+        if row.operation_id is not None:
+            return False
+        values = _correction(row, await self.backend.look(server_id))
+        if not values:
+            return True
+        return await self.world.db.write(lambda tx: servers.change_unless_touched(tx, row, **values))
+
+
+def _correction(row: Row[Any], seen: SeenServer | None) -> dict[str, Any]:
+    """What of the row is not as the backend shows it."""
+    power = "missing" if seen is None else seen.power
+    if row.status not in ("ACTIVE", "SHUTOFF"):
+        return {}
+    if power in ("running", "paused"):
+        wanted: dict[str, Any] = {"status": "ACTIVE", "power": power}
+    elif row.status == "SHUTOFF":
+        return {}
+    else:
+        reason = {"crashed": _DIED, "missing": _UNKNOWN}.get(power)
+        wanted = {"status": "SHUTOFF", "power": power, "reason": reason}
+    return wanted if any(getattr(row, name) != value for name, value in wanted.items()) else {}
+
+
+def _complete_detach(tx: Tx, news: News) -> bool:
+    """End the detach that we had given up on; False if that has to wait. News of another attachment is dropped."""
+    try:
+        server = servers.hold(tx, news.server_id, None)
+        row = attachments.get(tx, server.id, news.volume_id or "")
+    except NotFound:
+        return True
+    if row.generation != news.generation:
+        return True
+    if row.operation_id is not None or server.operation_id is not None:
+        return False
+    try:
+        volume_detach.complete(tx, server, row)
+    except Refusal as refusal:
+        log.info("news.dropped", server=server.id, volume=row.volume_id, reason=refusal.message)
+    return True

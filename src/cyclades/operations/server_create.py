@@ -1,0 +1,287 @@
+"""Create a server with all its volumes: all come up, or all that was made for it goes away.
+
+Volumes that existed before are only plugged, and are as they were if it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from cyclades.config import Settings
+from cyclades.model import nics, quota
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Failed, Fault, Forbidden, Invalid, NotFound
+from cyclades.model.names import volume_disk
+from cyclades.model.servers import MAX_DISKS, device_of, hostname_of
+from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.operations.new_volume import Plan, Wanted, make_disk, plan, unmake_disk
+from cyclades.operations.server_spec import owner, spec_of
+from cyclades.operations.volume_attach import claim_row
+from cyclades.operations.volume_delete import forget
+from cyclades.store import attachments, flavors, images, keypairs, quotas, servers, volumes
+from cyclades.store.database import Tx
+from cyclades.store.schema import now
+
+TYPE_SPEC = "cyclades:volume_type"  # of a flavor: the type of root disks
+
+
+@dataclass(frozen=True)
+class Disk:
+    """One of the server's disks: a volume to be made (`new`), or one that exists (`volume_id`)."""
+
+    new: Wanted | None = None
+    volume_id: str | None = None
+    delete_on_termination: bool = False
+    tag: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A server as somebody asks for it. With `image_id` the root is a new volume, as large as the flavor says,
+    and `disks` are the others; without it, the first of `disks` is the root. `user_data` is base64."""
+
+    name: str
+    flavor_id: str
+    image_id: str | None = None
+    disks: Sequence[Disk] = ()
+    description: str | None = None
+    hostname: str | None = None
+    key_name: str | None = None
+    user_data: str | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+    config_drive: bool = False
+    network: bool = True
+    availability_zone: str | None = None
+
+
+class Part(msgspec.Struct):
+    """One disk of the new server. `plan` is how a new volume's disk is made."""
+
+    attachment_id: str
+    volume_id: str
+    pool: str
+    generation: int
+    plan: Plan | None = None
+
+
+class Args(msgspec.Struct):
+    server_id: str
+    backend: str
+    parts: list[Part]
+
+
+def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
+    """Accept the server; returns its id. Its status is BUILD, then ACTIVE, or ERROR with a reason."""
+    with _named_in_the_body():
+        flavor = flavors.get(tx, asked.flavor_id, private=caller.is_admin)
+        public_key = keypairs.get(tx, caller.user_id, asked.key_name).public_key if asked.key_name else None
+        disks = _disks(tx, caller, asked, flavor)
+    zone = asked.availability_zone or settings.api.availability_zone
+    if zone != settings.api.availability_zone:
+        raise Invalid(
+            "availability-zone", "The requested availability zone is not available.", field="availability_zone"
+        )
+    if len(asked.metadata) > settings.limits.metadata_items:
+        raise Forbidden("metadata-items", f"At most {settings.limits.metadata_items} metadata items are kept.")
+    server_id, op_id, backend = new_id(), new_id(), settings.backends[0].name
+    number = servers.free_nic_number(tx, backend) if asked.network else None
+    servers.add(
+        tx,
+        server_id,
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        name=asked.name,
+        description=asked.description,
+        hostname=asked.hostname or hostname_of(asked.name, server_id),
+        status="BUILD",
+        task_state="spawning",
+        power="missing",
+        backend=backend,
+        flavor_id=flavor.id,
+        flavor={name: getattr(flavor, name) for name in ("id", "name", "vcpus", "ram", "disk", "extra_specs")},
+        image_id=asked.image_id,
+        key_name=asked.key_name,
+        public_key=public_key,
+        user_data=asked.user_data,
+        config_drive=asked.config_drive,
+        metadata=asked.metadata,
+        tags=list(asked.tags),
+        extra=asked.extra,
+        nics=[] if number is None else [nics.addresses(number)._asdict()],
+        nic_number=number,
+        operation_id=op_id,
+    )
+    quotas.take(tx, settings.quotas, caller.project_id, quota.of_server(flavor.vcpus, flavor.ram))
+    with _named_in_the_body():
+        parts = [_part(tx, caller, settings, server_id, op_id, index, disk) for index, disk in enumerate(disks)]
+    args = Args(server_id, backend, parts)
+    submit(tx, caller, OPERATION, args, resource_kind="server", resource_id=server_id, op_id=op_id)
+    return server_id
+
+
+@contextmanager
+def _named_in_the_body() -> Iterator[None]:
+    """What a request names beside its own path and does not exist is its input's fault."""
+    try:
+        yield
+    except NotFound as missing:
+        raise Invalid(missing.rule, missing.message) from missing
+
+
+def _disks(tx: Tx, caller: Caller, asked: Asked, flavor: Row[Any]) -> list[Disk]:
+    """All disks, the root first."""
+    disks = list(asked.disks)
+    if asked.image_id is not None:
+        image = images.usable(tx, caller, asked.image_id)
+        if image.min_ram > flavor.ram:
+            raise Invalid(
+                "flavor-memory",
+                f"Flavor's memory is too small for requested image: it has {flavor.ram} MiB, and the image needs "
+                f"{image.min_ram}.",
+                field="flavorRef",
+            )
+        size, type_name = flavor.disk or None, flavor.extra_specs.get(TYPE_SPEC)
+        root = Wanted(size=size, type=type_name, source="image", source_id=image.id, consumes_quota=False)
+        disks.insert(0, Disk(new=root, delete_on_termination=True))
+    if len(disks) > MAX_DISKS:
+        raise Forbidden("max-disks", f"A server has at most {MAX_DISKS} disks.")
+    return disks
+
+
+def _part(tx: Tx, caller: Caller, settings: Settings, server_id: str, op_id: str, index: int, disk: Disk) -> Part:
+    """The rows of one disk: the volume, made or given to the operation, and its attachment."""
+    if disk.new is not None:
+        planned = plan(tx, caller, settings, disk.new, op_id=op_id)
+        volume_id, generation = planned.volume_id, 1
+        volumes.change(tx, volume_id, generation=generation)
+    else:
+        assert disk.volume_id is not None
+        planned, volume_id = None, disk.volume_id
+        row = volumes.get(tx, volume_id, caller.project_id)
+        generation = claim_row(tx, row, op_id)
+    volume = volumes.get(tx, volume_id, None)
+    if index == 0 and not volume.bootable:
+        raise Invalid("not-bootable", f"Block Device {volume_id} is not bootable.", field="block_device_mapping_v2")
+    attachment_id = new_id()
+    attachments.add(
+        tx,
+        attachment_id,
+        project_id=caller.project_id,
+        volume_id=volume_id,
+        server_id=server_id,
+        disk_index=index,
+        status="attaching",
+        device=device_of(index),
+        tag=disk.tag,
+        delete_on_termination=disk.delete_on_termination,
+        is_root=index == 0,
+        generation=generation,
+        operation_id=op_id,
+    )
+    return Part(attachment_id, volume_id, volume.pool, generation, planned)
+
+
+async def make_disks(work: Work[Args]) -> None:
+    plans = [part.plan for part in work.args.parts if part.plan is not None]
+    for i, planned in enumerate(plans):
+
+        async def progress(fraction: float, i: int = i) -> None:
+            await work.progress((i + fraction) / len(plans))
+
+        await make_disk(work.world, planned, progress)
+
+
+async def unmake_disks(work: Work[Args]) -> None:
+    if work.data.get("still_there"):
+        return
+    unmade = []
+    for part in work.args.parts:
+        if part.plan is not None:
+            await unmake_disk(work.world, part.plan)
+            unmade.append(part.volume_id)
+    work.data["unmade"] = unmade
+
+
+async def claim(work: Work[Args]) -> None:
+    for part in work.args.parts:
+        pool = work.world.pools[part.pool]
+        await pool.claim(volume_disk(part.volume_id), _owner(work.args), part.generation)
+
+
+async def release(work: Work[Args]) -> None:
+    if work.data.get("still_there"):
+        return
+    for part in work.args.parts:
+        pool = work.world.pools[part.pool]
+        await pool.release(volume_disk(part.volume_id), _owner(work.args), part.generation)
+
+
+async def power_on(work: Work[Args]) -> None:
+    try:
+        spec = await spec_of(work.world, work.args.server_id)
+    except NotFound as gone:
+        raise Failed(str(gone)) from gone
+    await work.world.backends[work.args.backend].start(spec)
+
+
+async def take_away(work: Work[Args]) -> None:
+    """A server that the backend does not let go of keeps its disks: deleting it will be tried again by its user."""
+    try:
+        await work.world.backends[work.args.backend].delete(work.args.server_id)
+    except Fault:
+        work.data["still_there"] = True
+        raise
+    work.data["still_there"] = False
+
+
+def _owner(args: Args) -> str:
+    return owner(args.backend, args.server_id)
+
+
+def done(tx: Tx, work: Work[Args]) -> None:
+    servers.finish(tx, work.args.server_id, work.id, status="ACTIVE", power="running", launched_at=now())
+    _attached(tx, work)
+
+
+def _attached(tx: Tx, work: Work[Args]) -> None:
+    for part in work.args.parts:
+        volumes.finish(tx, part.volume_id, work.id, status="in-use")
+        attachments.finish(tx, part.attachment_id, work.id, status="attached", attached_at=now())
+
+
+def failed(tx: Tx, work: Work[Args], reason: str) -> None:
+    servers.finish(tx, work.args.server_id, work.id, status="ERROR", reason=reason)
+    if work.data.get("still_there"):
+        _attached(tx, work)
+        return
+    unmade = work.data.get("unmade", ())
+    for part in work.args.parts:
+        attachments.finish(tx, part.attachment_id, work.id, deleted_at=now())
+        if part.plan is None:
+            volumes.finish(tx, part.volume_id, work.id, status="available")
+        elif part.volume_id in unmade:
+            forget(tx, part.volume_id, work.id)
+        else:
+            # Its disk may be there still: deleting the volume tries again.
+            volumes.finish(tx, part.volume_id, work.id, status="error", reason=reason)
+
+
+OPERATION = Operation(
+    kind="server_create",
+    args=Args,
+    steps=(
+        Step("make_disks", make_disks, undo=unmake_disks),
+        Step("claim", claim, undo=release),
+        Step("power_on", power_on, undo=take_away),
+    ),
+    done=done,
+    failed=failed,
+)

@@ -1,0 +1,55 @@
+"""What starting, stopping and rebooting a server share."""
+
+from __future__ import annotations
+
+import msgspec
+
+from cyclades.model.caller import Caller
+from cyclades.operations.base import Operation, Work, new_id, submit
+from cyclades.operations.turn import wait_for_turn
+from cyclades.store import servers
+from cyclades.store.database import Tx
+
+
+class Args(msgspec.Struct):
+    """`status` is the server's before; `hard` is for reboots."""
+
+    server_id: str
+    backend: str
+    status: str
+    hard: bool = False
+
+
+def accept(
+    tx: Tx,
+    caller: Caller,
+    server_id: str,
+    action: str,
+    operation: Operation[Args],
+    *,
+    hard: bool = False,
+    **values: str,
+) -> None:
+    """Give the server to `operation`, with `values` in its row, if its status allows `action`."""
+    server = servers.hold(tx, server_id, caller.scope)
+    op_id = new_id()
+    servers.begin(tx, server, caller, action, op_id=op_id, **values)
+    args = Args(server.id, server.backend, server.status, hard)
+    submit(tx, caller, operation, args, resource_kind="server", resource_id=server.id, op_id=op_id)
+
+
+async def wait(work: Work[Args]) -> None:
+    await wait_for_turn(work, work.args.server_id)
+
+
+def running(tx: Tx, work: Work[Args]) -> None:
+    servers.finish(tx, work.args.server_id, work.id, status="ACTIVE", power="running")
+
+
+def stopped(tx: Tx, work: Work[Args]) -> None:
+    servers.finish(tx, work.args.server_id, work.id, status="SHUTOFF", power="stopped")
+
+
+def as_before(tx: Tx, work: Work[Args], reason: str) -> None:
+    """If that is no longer what the backend shows, `engine.news` corrects it."""
+    servers.finish(tx, work.args.server_id, work.id, status=work.args.status, reason=reason)

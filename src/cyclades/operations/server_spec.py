@@ -1,0 +1,58 @@
+"""A server's rows as what a backend needs to run it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from cyclades.backends.base import Nic, Plug, ServerSpec
+from cyclades.model import config_drive
+from cyclades.model.names import volume_disk
+from cyclades.operations.base import World
+from cyclades.store import attachments, servers
+
+
+def owner(backend: str, server_id: str) -> str:
+    """How a pool knows who may open a disk."""
+    return f"{backend}/{server_id}"
+
+
+async def spec_of(world: World, server_id: str) -> ServerSpec:
+    """With every volume that is attached, those being attached or detached included: whoever asks has its turn."""
+    server, plugged = await world.db.read(
+        lambda tx: (servers.get(tx, server_id, None), attachments.with_volumes(tx, server_id))
+    )
+    guest = config_drive.Guest(
+        server_id=server.id,
+        project_id=server.project_id,
+        name=server.name,
+        hostname=server.hostname,
+        availability_zone=world.settings.api.availability_zone,
+        key_name=server.key_name,
+        public_key=server.public_key,
+        user_data=server.user_data,
+        metadata=server.metadata,
+    )
+    return ServerSpec(
+        server_id=server.id,
+        project_id=server.project_id,
+        hostname=server.hostname,
+        vcpus=server.flavor["vcpus"],
+        memory=server.flavor["ram"],
+        plugs=tuple(plug_of(world, row) for row in plugged),
+        nics=tuple(Nic(**nic) for nic in server.nics),
+        config=config_drive.files(guest),
+    )
+
+
+def plug_of(world: World, row: Row[Any]) -> Plug:
+    """`row` is of `attachments.with_volumes`."""
+    return Plug(
+        volume_id=row.volume_id,
+        disk=volume_disk(row.volume_id),
+        pool=world.pools[row.pool],
+        index=row.disk_index,
+        generation=row.generation,
+        read_only=row.readonly,
+    )

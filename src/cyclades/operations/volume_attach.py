@@ -1,0 +1,124 @@
+"""Attach a volume to a server, running or stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Fault, NotFound
+from cyclades.model.names import volume_disk
+from cyclades.model.servers import device_of, free_index
+from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.operations.server_spec import owner, plug_of
+from cyclades.store import attachments, servers, volumes
+from cyclades.store.database import Tx
+from cyclades.store.schema import now, volume
+
+
+class Args(msgspec.Struct):
+    attachment_id: str
+    server_id: str
+    backend: str
+    volume_id: str
+    pool: str
+    generation: int
+
+
+def start(
+    tx: Tx, caller: Caller, server_id: str, volume_id: str, *, tag: str | None, delete_on_termination: bool
+) -> str:
+    """Accept the attachment; returns its id."""
+    server = servers.hold(tx, server_id, caller.scope)
+    row = volumes.get(tx, volume_id, caller.scope)
+    if row.project_id != server.project_id:
+        raise NotFound("volume", volume_id)
+    servers.require(server, caller, "attach")
+    index = free_index({other.disk_index for other in attachments.of_server(tx, server.id)})
+    attachment_id, op_id = new_id(), new_id()
+    generation = claim_row(tx, row, op_id)
+    attachments.add(
+        tx,
+        attachment_id,
+        project_id=row.project_id,
+        volume_id=row.id,
+        server_id=server.id,
+        disk_index=index,
+        status="attaching",
+        device=device_of(index),
+        tag=tag,
+        delete_on_termination=delete_on_termination,
+        generation=generation,
+        operation_id=op_id,
+    )
+    args = Args(attachment_id, server.id, server.backend, row.id, row.pool, generation)
+    submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)
+    return attachment_id
+
+
+def claim_row(tx: Tx, row: Any, op_id: str) -> int:
+    """Give an available volume to an operation that attaches it; returns the generation of the new attachment."""
+    volumes.begin(tx, row, "attach", status="attaching", op_id=op_id, generation=volume.c.generation + 1)
+    generation: int = volumes.get(tx, row.id, None).generation
+    return generation
+
+
+async def claim(work: Work[Args]) -> None:
+    args = work.args
+    pool = work.world.pools[args.pool]
+    await pool.claim(volume_disk(args.volume_id), owner(args.backend, args.server_id), args.generation)
+
+
+async def release(work: Work[Args]) -> None:
+    args = work.args
+    if work.data.get("still_plugged"):
+        return
+    pool = work.world.pools[args.pool]
+    await pool.release(volume_disk(args.volume_id), owner(args.backend, args.server_id), args.generation)
+
+
+async def plug(work: Work[Args]) -> None:
+    args = work.args
+    plugged = await work.world.db.read(lambda tx: attachments.with_volumes(tx, args.server_id))
+    mine = next((row for row in plugged if row.operation_id == work.id), None)
+    if mine is not None:
+        await work.world.backends[args.backend].plug(args.server_id, plug_of(work.world, mine))
+
+
+async def unplug(work: Work[Args]) -> None:
+    """What was plugged and cannot be taken away again stays the server's."""
+    args = work.args
+    patience = work.world.settings.compute.unplug_seconds
+    backend = work.world.backends[args.backend]
+    try:
+        await backend.unplug(args.server_id, args.volume_id, args.generation, patience=patience)
+    except Fault:
+        work.data["still_plugged"] = True
+        raise
+    work.data["still_plugged"] = False
+
+
+def done(tx: Tx, work: Work[Args]) -> None:
+    args = work.args
+    volumes.finish(tx, args.volume_id, work.id, status="in-use")
+    attachments.finish(tx, args.attachment_id, work.id, status="attached", attached_at=now())
+
+
+def failed(tx: Tx, work: Work[Args], reason: str) -> None:
+    args = work.args
+    if work.data.get("still_plugged"):
+        volumes.finish(tx, args.volume_id, work.id, status="in-use", reason=reason)
+        attachments.finish(tx, args.attachment_id, work.id, status="attached", attached_at=now())
+    else:
+        volumes.finish(tx, args.volume_id, work.id, status="available", reason=reason)
+        attachments.finish(tx, args.attachment_id, work.id, deleted_at=now())
+
+
+OPERATION = Operation(
+    kind="volume_attach",
+    args=Args,
+    steps=(Step("claim", claim, undo=release), Step("plug", plug, undo=unplug)),
+    done=done,
+    failed=failed,
+)

@@ -1,0 +1,96 @@
+"""Detach a volume from a server. The disk is given free only when it is proven that nothing can reach it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Invalid
+from cyclades.model.names import volume_disk
+from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.operations.server_spec import owner
+from cyclades.store import attachments, servers, volumes
+from cyclades.store.database import Tx
+from cyclades.store.schema import now
+
+
+class Args(msgspec.Struct):
+    attachment_id: str
+    server_id: str
+    backend: str
+    volume_id: str
+    pool: str
+    generation: int
+
+
+def start(tx: Tx, caller: Caller, server_id: str, volume_id: str) -> None:
+    """Accept the detachment."""
+    server = servers.hold(tx, server_id, caller.scope)
+    row = attachments.get(tx, server.id, volume_id)
+    if row.is_root:
+        raise Invalid(
+            "detach-root", f"Volume {volume_id} is the root disk of server {server_id}: it cannot be detached."
+        )
+    op_id = new_id()
+    # The volume first: a repeat of a detach in progress is the volume's wrong state (400), never the server's (409).
+    volumes.begin(tx, volumes.get(tx, volume_id, None), "detach", status="detaching", op_id=op_id)
+    servers.require(server, caller, "detach")
+    _submit(tx, caller, server.backend, row, op_id)
+
+
+def complete(tx: Tx, server: Row[Any], row: Row[Any]) -> None:
+    """The guest let go after we had given up waiting for it: bring that detach to its end."""
+    kept = volumes.get(tx, row.volume_id, None)
+    caller = Caller(kept.user_id, kept.project_id, frozenset({"admin"}), f"req-{new_id()}")
+    op_id = new_id()
+    volumes.begin(tx, kept, "detach", status="detaching", op_id=op_id)
+    _submit(tx, caller, server.backend, row, op_id)
+
+
+def _submit(tx: Tx, caller: Caller, backend: str, row: Row[Any], op_id: str) -> None:
+    attachments.begin(tx, row, status="detaching", op_id=op_id)
+    pool = volumes.get(tx, row.volume_id, None).pool
+    args = Args(row.id, row.server_id, backend, row.volume_id, pool, row.generation)
+    submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.volume_id, op_id=op_id)
+
+
+async def unplug(work: Work[Args]) -> None:
+    args = work.args
+    patience = work.world.settings.compute.unplug_seconds
+    backend = work.world.backends[args.backend]
+    await backend.unplug(args.server_id, args.volume_id, args.generation, patience=patience)
+    work.data["unplugged"] = True
+
+
+async def release(work: Work[Args]) -> None:
+    args = work.args
+    pool = work.world.pools[args.pool]
+    await pool.release(volume_disk(args.volume_id), owner(args.backend, args.server_id), args.generation)
+
+
+def done(tx: Tx, work: Work[Args]) -> None:
+    volumes.finish(tx, work.args.volume_id, work.id, status="available")
+    attachments.finish(tx, work.args.attachment_id, work.id, deleted_at=now())
+
+
+def failed(tx: Tx, work: Work[Args], reason: str) -> None:
+    args = work.args
+    if work.data.get("unplugged"):
+        # The pool would not let go of it. Nothing can reach the disk, so the server is rid of it.
+        volumes.finish(tx, args.volume_id, work.id, status="error", reason=reason)
+        attachments.finish(tx, args.attachment_id, work.id, deleted_at=now())
+    else:
+        volumes.finish(tx, args.volume_id, work.id, status="in-use", reason=reason)
+        attachments.finish(tx, args.attachment_id, work.id, status="attached")
+
+
+OPERATION = Operation(
+    kind="volume_detach",
+    args=Args,
+    steps=(Step("unplug", unplug), Step("release", release, final=True)),
+    done=done,
+    failed=failed,
+)

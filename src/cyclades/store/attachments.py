@@ -1,0 +1,76 @@
+"""Attachments as rows: one volume plugged into one server, at an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Row
+
+from cyclades.model.errors import NotFound, WrongState
+from cyclades.store.database import Tx
+from cyclades.store.schema import attachment, now, volume
+
+_ALIVE = attachment.c.deleted_at.is_(None)
+
+
+def add(tx: Tx, attachment_id: str, **values: Any) -> None:
+    tx.execute(attachment.insert(), {"id": attachment_id, "created_at": now(), **values})
+
+
+def get(tx: Tx, server_id: str, volume_id: str) -> Row[Any]:
+    """Of this volume to this server, or `NotFound`."""
+    wanted = sa.and_(attachment.c.server_id == server_id, attachment.c.volume_id == volume_id, _ALIVE)
+    row = tx.execute(sa.select(attachment).where(wanted)).one_or_none()
+    if row is None:
+        raise NotFound("volume-attachment", volume_id)
+    return row
+
+
+def of_server(tx: Tx, server_id: str) -> list[Row[Any]]:
+    """By index, those being made and ended included."""
+    return of_servers(tx, [server_id]).get(server_id, [])
+
+
+def of_servers(tx: Tx, server_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
+    """The attachments of each of these servers, in one query."""
+    ids = list(server_ids)
+    found: dict[str, list[Row[Any]]] = {}
+    if ids:
+        wanted = sa.select(attachment).where(attachment.c.server_id.in_(ids), _ALIVE).order_by(attachment.c.disk_index)
+        for row in tx.execute(wanted):
+            found.setdefault(row.server_id, []).append(row)
+    return found
+
+
+def with_volumes(tx: Tx, server_id: str) -> list[Row[Any]]:
+    """`of_server`, each with its volume's `pool` and `readonly`."""
+    both = sa.select(attachment, volume.c.pool, volume.c.readonly).join(volume, volume.c.id == attachment.c.volume_id)
+    return list(tx.execute(both.where(attachment.c.server_id == server_id, _ALIVE).order_by(attachment.c.disk_index)).all())
+
+
+def begin(tx: Tx, row: Row[Any], *, status: str, op_id: str) -> None:
+    """Give an attachment that is made to an operation, or `WrongState`."""
+    changed = tx.execute(
+        attachment.update()
+        .where(attachment.c.id == row.id, attachment.c.status == "attached", attachment.c.operation_id.is_(None))
+        .values(status=status, operation_id=op_id, updated_at=now())
+    )
+    if changed.rowcount != 1:
+        text = f"Invalid volume: the attachment of volume {row.volume_id} is {row.status}."
+        raise WrongState("attachment-state", text, resource="volume")
+
+
+def finish(tx: Tx, attachment_id: str, op_id: str, **values: Any) -> bool:
+    """Take the attachment back from the operation that owns it; False (and nothing happens) if it no longer does."""
+    changed = tx.execute(
+        attachment.update()
+        .where(attachment.c.id == attachment_id, attachment.c.operation_id == op_id)
+        .values(operation_id=None, updated_at=now(), **values)
+    )
+    return changed.rowcount == 1
+
+
+def change(tx: Tx, attachment_id: str, **values: Any) -> None:
+    tx.execute(attachment.update().where(attachment.c.id == attachment_id).values(updated_at=now(), **values))
