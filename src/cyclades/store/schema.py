@@ -385,14 +385,15 @@ layer = Table(
     Index("ix_layer_parent", "parent_id"),
 )
 
-# A name in a qcow2 pool, and the layer it stands for: written if a volume's, frozen if not.
+# A name in a qcow2 pool, and the layer it stands for: `written` if a volume's, frozen if not.
 pool_disk = Table(
     "pool_disk",
     metadata,
     Column("pool", String(64), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("layer_id", Id, sa.ForeignKey("layer.id"), nullable=False),
-    Column("next_layer_id", Id),  # while a snapshot switches to it
+    Column("written", Boolean, nullable=False),
+    Column("next_layer_id", Id),  # while a snapshot or a revert switches to it
     Column("owner", String(128)),
     Column("generation", BigInteger, nullable=False, default=0),
     Index("ix_pool_disk_layer", "layer_id"),
