@@ -12,11 +12,10 @@ from cyclades.store.database import Tx
 
 
 class Args(msgspec.Struct):
-    """`status` is the server's before; `hard` is for reboots."""
+    """`hard` is for reboots."""
 
     server_id: str
     backend: str
-    status: str
     hard: bool = False
 
 
@@ -34,12 +33,18 @@ def accept(
     server = servers.hold(tx, server_id, caller.scope)
     op_id = new_id()
     servers.begin(tx, server, caller, action, op_id=op_id, **values)
-    args = Args(server.id, server.backend, server.status, hard)
+    args = Args(server.id, server.backend, hard)
     submit(tx, caller, operation, args, resource_kind="server", resource_id=server.id, op_id=op_id)
 
 
 async def wait(work: Work[Args]) -> None:
     await wait_for_turn(work, work.args.server_id)
+
+
+async def look(work: Work[Args]) -> None:
+    """The undo of all of them: they leave the server as it is, and find out how that is."""
+    seen = await work.world.backends[work.args.backend].look(work.args.server_id)
+    work.data["power"] = seen.power
 
 
 def running(tx: Tx, work: Work[Args]) -> None:
@@ -50,6 +55,8 @@ def stopped(tx: Tx, work: Work[Args]) -> None:
     servers.finish(tx, work.args.server_id, work.id, status="SHUTOFF", power="stopped")
 
 
-def as_before(tx: Tx, work: Work[Args], reason: str) -> None:
-    """If that is no longer what the backend shows, `engine.news` corrects it."""
-    servers.finish(tx, work.args.server_id, work.id, status=work.args.status, reason=reason)
+def as_seen(tx: Tx, work: Work[Args], reason: str) -> None:
+    """An error only where nobody could find out: a hard reboot or the deletion leads out of it."""
+    power = work.data.get("power", "missing")
+    status = "ERROR" if "power" not in work.data else "ACTIVE" if power in ("running", "paused") else "SHUTOFF"
+    servers.finish(tx, work.args.server_id, work.id, status=status, power=power, reason=reason)

@@ -29,18 +29,10 @@ async def reboot(work: Work[Args]) -> None:
     await work.world.backends[work.args.backend].reboot(spec, hard=work.args.hard)
 
 
-def failed(tx: Tx, work: Work[Args], reason: str) -> None:
-    """After a hard one nobody can say how the server is; another hard one may bring it back."""
-    if work.args.hard:
-        servers.finish(tx, work.args.server_id, work.id, status="ERROR", reason=reason)
-    else:
-        server_power.as_before(tx, work, reason)
-
-
 OPERATION = Operation(
     kind="server_reboot",
     args=Args,
-    steps=(Step("wait", server_power.wait), Step("reboot", reboot, final=True)),
+    steps=(Step("wait", server_power.wait), Step("reboot", reboot, undo=server_power.look)),
     done=server_power.running,
-    failed=failed,
+    failed=server_power.as_seen,
 )

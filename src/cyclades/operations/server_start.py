@@ -19,14 +19,10 @@ async def power_on(work: Work[Args]) -> None:
     await work.world.backends[work.args.backend].start(spec)
 
 
-async def power_off(work: Work[Args]) -> None:
-    await work.world.backends[work.args.backend].stop(work.args.server_id, patience=0)
-
-
 OPERATION = Operation(
     kind="server_start",
     args=Args,
-    steps=(Step("wait", server_power.wait), Step("power_on", power_on, undo=power_off)),
+    steps=(Step("wait", server_power.wait), Step("power_on", power_on, undo=server_power.look)),
     done=server_power.running,
-    failed=server_power.as_before,
+    failed=server_power.as_seen,
 )

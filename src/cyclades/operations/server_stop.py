@@ -21,7 +21,7 @@ async def power_off(work: Work[Args]) -> None:
 OPERATION = Operation(
     kind="server_stop",
     args=Args,
-    steps=(Step("wait", server_power.wait), Step("power_off", power_off, final=True)),
+    steps=(Step("wait", server_power.wait), Step("power_off", power_off, undo=server_power.look)),
     done=server_power.stopped,
-    failed=server_power.as_before,
+    failed=server_power.as_seen,
 )

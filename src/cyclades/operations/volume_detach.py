@@ -69,6 +69,16 @@ async def release(work: Work[Args]) -> None:
     args = work.args
     pool = work.world.pools[args.pool]
     await pool.release(volume_disk(args.volume_id), owner(args.backend, args.server_id), args.generation)
+    work.data["released"] = True
+
+
+async def look(work: Work[Args]) -> None:
+    """What is unplugged is not plugged in again: if the server has let go, the volume is free."""
+    args = work.args
+    seen = await work.world.backends[args.backend].look(args.server_id)
+    work.data["unplugged"] = not any(disk.volume_id == args.volume_id for disk in seen.disks)
+    if work.data["unplugged"]:
+        await release(work)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:
@@ -79,8 +89,9 @@ def done(tx: Tx, work: Work[Args]) -> None:
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:
     args = work.args
     if work.data.get("unplugged"):
-        # The pool would not let go of it. Nothing can reach the disk, so the server is rid of it.
-        volumes.finish(tx, args.volume_id, work.id, status="error", reason=reason)
+        # Nothing reaches the disk any more. An error only if the pool would not let go of it.
+        status = "available" if work.data.get("released") else "error"
+        volumes.finish(tx, args.volume_id, work.id, status=status, reason=reason)
         attachments.finish(tx, args.attachment_id, work.id, deleted_at=now())
     else:
         volumes.finish(tx, args.volume_id, work.id, status="in-use", reason=reason)
@@ -90,7 +101,7 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
 OPERATION = Operation(
     kind="volume_detach",
     args=Args,
-    steps=(Step("unplug", unplug), Step("release", release, final=True)),
+    steps=(Step("unplug", unplug, undo=look), Step("release", release)),
     done=done,
     failed=failed,
 )
