@@ -159,10 +159,21 @@ image = Table(
     Column("hidden", Boolean, nullable=False, default=False),
     Column("properties", JSON, nullable=False, default=dict),
     Column("tags", JSON, nullable=False, default=list),
+    Column("file", String(64)),  # its name in the directory of images; null without data
     Column("operation_id", Id),
     *_times(),
     _alive("ix_image_project_alive", "project_id", "created_at", "id"),
     _alive("ix_image_visibility_alive", "visibility", "created_at", "id"),
+)
+
+# The one upload that an image in status `saving` has. Who lets it grow older than `alive_until` has given it up.
+image_upload = Table(
+    "image_upload",
+    metadata,
+    Column("image_id", Id, sa.ForeignKey("image.id"), primary_key=True),
+    Column("file", String(64), nullable=False),  # that is being written
+    Column("counted", BigInteger, nullable=False),  # bytes taken from the project's quota so far
+    Column("alive_until", Time, nullable=False),
 )
 
 # --- volume ---------------------------------------------------------------------------------------
