@@ -94,6 +94,11 @@ class Engine:
         if self._died is not None:
             raise self._died
 
+    async def drained(self) -> None:
+        """Wait until none of the operations that this engine has claimed is being worked on."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values())
+
     async def _take(self) -> None:
         room = self._concurrency - len(self._tasks)
         if room <= 0:

@@ -1,0 +1,49 @@
+"""The pools and backends that the settings name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cyclades.backends.base import Backend
+from cyclades.backends.local import LocalBackend
+from cyclades.config import BackendSettings, PoolSettings, Settings
+from cyclades.operations.base import World
+from cyclades.pools.base import Pool
+from cyclades.pools.qcow2 import Qcow2Pool
+from cyclades.store.database import Database
+
+# Others on the machine may pass through these directories (a guest's QEMU runs as a user of its own), not list them.
+_PASS = 0o711
+_OWN = 0o700
+
+
+def build(settings: Settings, db: Database) -> World:
+    """Everything outside the database, ready to be opened; makes the directories that are missing."""
+    make_directories(settings)
+    pools = {pool.name: _pool(settings, pool, db) for pool in settings.pools}
+    backends = {backend.name: _backend(settings, backend) for backend in settings.backends}
+    return World(db, settings, pools, backends)
+
+
+def make_directories(settings: Settings) -> None:
+    _directory(settings.data, _PASS)
+    _directory(settings.image_dir, _OWN)
+    _directory(settings.key_dir, _OWN)
+
+
+def _pool(settings: Settings, pool: PoolSettings, db: Database) -> Pool:
+    directory = pool.directory or settings.data / "pools" / pool.name
+    _directory(directory, _PASS)
+    return Qcow2Pool(pool.name, directory, db)
+
+
+def _backend(settings: Settings, backend: BackendSettings) -> Backend:
+    directory = backend.directory or settings.data / "servers"
+    _directory(directory, _PASS)
+    return LocalBackend(backend.name, directory, accelerator=backend.accelerator)
+
+
+def _directory(path: Path, mode: int) -> None:
+    for missing in [p for p in (*reversed(path.parents), path) if not p.exists()]:
+        missing.mkdir(exist_ok=True)
+        missing.chmod(mode)

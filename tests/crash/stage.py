@@ -1,0 +1,161 @@
+"""A small real cloud for one test: a database, a qcow2 pool, QEMUs on this machine. No guest boots in them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cyclades.config import Settings, load
+from cyclades.engine import world as assembly
+from cyclades.engine.audit import differences
+from cyclades.engine.engine import Engine, Watch
+from cyclades.model import quota
+from cyclades.model.caller import Caller
+from cyclades.model.units import MIB
+from cyclades.operations import image_delete, server_delete, snapshot_delete, volume_delete
+from cyclades.operations.base import World, new_id
+from cyclades.store import operations as rows
+from cyclades.store import quotas, schema, volume_types
+from cyclades.store.database import Database, Tx
+
+PROJECT = "0" * 32
+LIMIT = 120.0  # seconds that anything may take before a test gives up
+
+
+class Stage:
+    """What a scenario works with."""
+
+    def __init__(self, db: Database, settings: Settings, world: World) -> None:
+        self.db, self.settings, self.world = db, settings, world
+        self.caller = Caller("1" * 32, PROJECT, frozenset({"admin", "member"}), "req-test")
+
+    async def settle(self, watch: Watch | None = None) -> None:
+        """Run an engine until no operation is open."""
+        engine = Engine(self.world, alone=True, first_pause=0.005, watch=watch)
+        running = asyncio.create_task(engine.run())
+        try:
+            async with asyncio.timeout(LIMIT):
+                await self.until_ended(running)
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    async def until_ended(self, *engines: asyncio.Task[None]) -> None:
+        """Wait until no operation is open, or raise what an engine died of."""
+        ended = asyncio.Event()
+        stop = self.db.listen("ended", ended.set)
+        try:
+            while await self.db.read(rows.open_ones):
+                waiting = asyncio.create_task(ended.wait())
+                await asyncio.wait([waiting, *engines], return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                for engine in engines:
+                    if engine.done():
+                        await engine
+                ended.clear()
+        finally:
+            stop()
+
+    async def do(self, change: Any) -> Any:
+        """Accept something and bring it to its end."""
+        result = await self.db.write(change)
+        await self.settle()
+        return result
+
+    async def operation(self, op_id: str) -> Any:
+        row = await self.db.read(lambda tx: rows.get(tx, op_id))
+        assert row is not None
+        return row
+
+    async def one(self, table: sa.Table, row_id: str) -> Any:
+        return await self.db.read(lambda tx: tx.execute(sa.select(table).where(table.c.id == row_id)).one())
+
+    async def latest_operation(self) -> str:
+        query = sa.select(schema.operation.c.id).where(schema.operation.c.ended_at.is_(None))
+        return await self.db.read(lambda tx: tx.execute(query).scalar_one())  # type: ignore[no-any-return]
+
+    async def add_image(self, *, size: int = MIB) -> str:
+        """An active raw image of `size` bytes, as an upload would have left it."""
+        image_id = new_id()
+        content = bytes(range(256)) * (size // 256)
+        (self.settings.image_dir / image_id).write_bytes(content)
+
+        def add(tx: Tx) -> None:
+            tx.execute(
+                schema.image.insert().values(
+                    id=image_id,
+                    project_id=PROJECT,
+                    name="small",
+                    status="active",
+                    visibility="shared",
+                    container_format="bare",
+                    disk_format="raw",
+                    size=size,
+                    virtual_size=size,
+                    checksum=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+                    os_hash_value=hashlib.sha512(content).hexdigest(),
+                    created_at=schema.now(),
+                )
+            )
+            quotas.take(tx, self.settings.quotas, PROJECT, {quota.IMAGES: 1, **quota.of_image(size)})
+
+        await self.db.write(add)
+        return image_id
+
+    async def differences(self) -> list[str]:
+        return [f"{found.resource} {found.text}" for found in await differences(self.world)]
+
+    async def clear(self) -> None:
+        """Delete everything as its owner would, and check that nothing is left anywhere."""
+        steps: list[tuple[sa.Table, Any]] = [
+            (schema.server, server_delete.start),
+            (schema.snapshot, snapshot_delete.start),
+            (schema.volume, volume_delete.start),
+            (schema.image, image_delete.start),
+        ]
+        for table, start in steps:
+            alive = sa.select(table.c.id).where(table.c.deleted_at.is_(None))
+            for row_id in await self.db.read(lambda tx, alive=alive: list(tx.execute(alive).scalars())):  # type: ignore[misc]
+                await self.db.write(lambda tx, start=start, row_id=row_id: start(tx, self.caller, row_id))  # type: ignore[misc]
+            await self.settle()
+            assert await self.db.read(lambda tx, alive=alive: list(tx.execute(alive).scalars())) == []  # type: ignore[misc]
+        assert await self.differences() == []
+        usage = await self.db.read(lambda tx: quotas.usage(tx, PROJECT))
+        assert not any(usage.values()), usage
+        for pool in self.world.pools.values():
+            assert await pool.disks() == []
+            assert await pool.tidy() == []
+        assert [
+            path
+            for path in (self.settings.data / "pools").rglob("*")
+            if path.is_file() and path.suffix in (".qcow2", ".raw")
+        ] == []
+        assert list(self.settings.image_dir.iterdir()) == []
+        for backend in self.world.backends.values():
+            assert await backend.servers() == []
+
+
+@contextlib.asynccontextmanager
+async def stage(db: Database, directory: Path) -> AsyncIterator[Stage]:
+    """An empty stage in `directory`; whatever runs at the end is switched off."""
+    settings = load(None, {}, data=str(directory), database__url=db.url.render_as_string(hide_password=False))
+    world = assembly.build(settings, db)
+    for backend in world.backends.values():
+        await backend.open()
+    await db.write(
+        lambda tx: volume_types.add(tx, new_id(), name="standard", is_public=True, is_default=True, extra_specs={})
+    )
+    try:
+        yield Stage(db, settings, world)
+    finally:
+        for backend in world.backends.values():
+            for server in await backend.servers():
+                await backend.delete(server.server_id)
+            await backend.close()

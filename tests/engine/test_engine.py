@@ -1,0 +1,278 @@
+"""The engine alone, with operations made for the purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cyclades.config import load
+from cyclades.engine import engine as module
+from cyclades.engine import wake
+from cyclades.engine.engine import PASSING_TRIES, UNEXPECTED_TRIES, Engine
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Away, Failed, Passing
+from cyclades.operations.base import Operation, Step, Work, World, new_id, submit
+from cyclades.store import operations as rows
+from cyclades.store import schema
+from cyclades.store.database import Database
+
+CALLER = Caller("u" * 32, "p" * 32, frozenset({"member"}), "req-1")
+LIMIT = 60.0
+
+
+class Args(msgspec.Struct):
+    name: str = ""
+
+
+class Script:
+    """What the steps of the operation `script` do, and what has been done so far."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.on: dict[str, list[BaseException | Awaitable[None]]] = {}
+
+    def step(self, name: str, *, final: bool = False) -> Step[Args]:
+        return Step(name, self._does(name), self._does(f"undo {name}"), final=final)
+
+    def _does(self, name: str) -> Callable[[Work[Args]], Awaitable[None]]:
+        async def do(work: Work[Args]) -> None:
+            self.log.append(name)
+            if self.on.get(name):
+                what = self.on[name].pop(0)
+                if isinstance(what, BaseException):
+                    raise what
+                await what
+
+        return do
+
+    def operation(self, *steps: Step[Args]) -> Operation[Args]:
+        return Operation(
+            kind="script",
+            args=Args,
+            steps=steps,
+            done=lambda tx, work: self.log.append("done"),
+            failed=lambda tx, work, reason: self.log.append(f"failed: {reason}"),
+        )
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    made = Script()
+    operation = made.operation(made.step("one"), made.step("two"))
+    monkeypatch.setattr(module, "registry", lambda: {"script": operation})
+    return made
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path) -> World:
+    return World(database, load(None, {}, data=str(tmp_path)), {}, {})
+
+
+async def begin(world: World, operation: Any = None) -> str:
+    op_id = new_id()
+    operation = operation or module.registry()["script"]
+    await world.db.write(
+        lambda tx: submit(tx, CALLER, operation, Args(), resource_kind="volume", resource_id=op_id, op_id=op_id)
+    )
+    return op_id
+
+
+@contextlib.asynccontextmanager
+async def running(engine: Engine) -> AsyncIterator[None]:
+    task = asyncio.create_task(engine.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def ended(world: World, op_id: str) -> Any:
+    event = asyncio.Event()
+    stop = world.db.listen("ended", event.set)
+    try:
+        async with asyncio.timeout(LIMIT):
+            while (row := await world.db.read(lambda tx: rows.get(tx, op_id))).ended_at is None:  # type: ignore[union-attr]
+                await event.wait()
+                event.clear()
+        return row
+    finally:
+        stop()
+
+
+async def test_steps_run_in_order_and_the_end_is_written(world: World, script: Script) -> None:
+    async with running(Engine(world)):
+        row = await ended(world, await begin(world))
+    assert row.state == "done"
+    assert script.log == ["one", "two", "done"]
+
+
+async def test_a_failure_undoes_backwards_and_leaves_a_message(world: World, script: Script) -> None:
+    script.on["two"] = [Failed("the disk is on fire")]
+    async with running(Engine(world)):
+        op_id = await begin(world)
+        row = await ended(world, op_id)
+    assert (row.state, row.reason) == ("failed", "the disk is on fire")
+    assert script.log == ["one", "two", "undo two", "undo one", "failed: the disk is on fire"]
+    texts = await world.db.read(lambda tx: tx.execute(schema.message.select()).all())
+    assert [(row.resource_id, row.text) for row in texts] == [(op_id, "the disk is on fire")]
+
+
+async def test_what_may_pass_is_tried_again_within_a_limit(world: World, script: Script) -> None:
+    script.on["one"] = [Passing("busy")] * 3
+    async with running(Engine(world, first_pause=0.001)):
+        assert (await ended(world, await begin(world))).state == "done"
+        assert script.log.count("one") == 4
+        script.on["one"] = [Passing("busy")] * PASSING_TRIES
+        row = await ended(world, await begin(world))
+    assert (row.state, row.reason) == ("failed", "busy")
+
+
+async def test_what_is_away_is_waited_for_without_a_limit(world: World, script: Script, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.002)
+    script.on["one"] = [Away("the cluster is down")] * (PASSING_TRIES * 3)
+    async with running(Engine(world, first_pause=0.001)):
+        assert (await ended(world, await begin(world))).state == "done"
+
+
+async def test_an_unexpected_error_is_tried_again_then_undone(world: World, script: Script) -> None:
+    script.on["two"] = [ZeroDivisionError()] * UNEXPECTED_TRIES
+    async with running(Engine(world, first_pause=0.001)):
+        op_id = await begin(world)
+        row = await ended(world, op_id)
+    assert row.state == "failed"
+    assert op_id in row.reason
+    assert "ZeroDivision" not in row.reason
+    assert script.log.count("two") == UNEXPECTED_TRIES
+
+
+async def test_an_undo_that_fails_does_not_stop_the_others(world: World, script: Script) -> None:
+    script.on["two"] = [Failed("no")]
+    script.on["undo two"] = [Failed("stuck")]
+    async with running(Engine(world)):
+        row = await ended(world, await begin(world))
+    assert "undo one" in script.log
+    assert row.reason == "no (Step two could not be undone: stuck)"
+
+
+async def test_after_the_point_of_no_return_nothing_is_undone(
+    world: World, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = script.operation(script.step("one"), script.step("gone", final=True))
+    monkeypatch.setattr(module, "registry", lambda: {"script": operation})
+    script.on["gone"] = [Failed("no")]
+    async with running(Engine(world)):
+        row = await ended(world, await begin(world, operation))
+    assert row.state == "failed"
+    assert script.log == ["one", "gone", "failed: no"]
+
+
+async def test_cancelled_between_steps_goes_back(world: World, script: Script) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        reached.set()
+        await go_on.wait()
+
+    script.on["one"] = [hold()]
+    async with running(Engine(world)):
+        op_id = await begin(world)
+        await asyncio.wait_for(reached.wait(), LIMIT)
+        await world.db.write(lambda tx: rows.cancel(tx, op_id))
+        go_on.set()
+        row = await ended(world, op_id)
+    assert row.state == "failed"
+    assert script.log == ["one", "undo two", "undo one", "failed: Cancelled, because the resource is being deleted."]
+
+
+async def test_a_lost_lease_drops_what_its_engine_records(world: World, script: Script) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        reached.set()
+        await go_on.wait()
+
+    script.on["one"] = [hold()]
+    slow, quick = Engine(world), Engine(world)
+    async with running(slow):
+        op_id = await begin(world)
+        await asyncio.wait_for(reached.wait(), LIMIT)
+        await world.db.write(rows.free_all)
+        async with running(quick):
+            row = await ended(world, op_id)
+        go_on.set()
+        await asyncio.wait_for(slow.drained(), LIMIT)
+    assert row.state == "done"
+    assert script.log == ["one", "one", "two", "done"]
+    again = await world.db.read(lambda tx: rows.get(tx, op_id))
+    assert again == row
+
+
+async def test_the_heartbeat_keeps_a_long_step(world: World, script: Script) -> None:
+    """A second engine does not take what the first one is still at, though the lease is far shorter."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        reached.set()
+        await go_on.wait()
+
+    script.on["one"] = [hold()]
+    async with running(Engine(world, lease=1.5)), running(Engine(world, lease=1.5)):
+        op_id = await begin(world)
+        await asyncio.wait_for(reached.wait(), LIMIT)
+        first = (await world.db.read(lambda tx: rows.get(tx, op_id))).lease_until  # type: ignore[union-attr]
+        async with asyncio.timeout(LIMIT):
+            while schema.now() < first + 1_000_000:  # noqa: ASYNC110 (only time can prove it)
+                await asyncio.sleep(0.1)
+        go_on.set()
+        await ended(world, op_id)
+    assert script.log == ["one", "two", "done"]
+
+
+async def test_two_engines_share_the_work(world: World, script: Script) -> None:
+    async with running(Engine(world, concurrency=2)), running(Engine(world, concurrency=2)):
+        ids = await asyncio.gather(*(begin(world) for _ in range(20)))
+        for op_id in ids:
+            assert (await ended(world, op_id)).state == "done"
+    assert script.log.count("one") == 20
+
+
+async def test_work_of_another_process_wakes_the_engine(
+    world: World, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the wake-up this would wait for the next look, which here never comes."""
+    monkeypatch.setattr(module, "IDLE_LOOK", 10 * LIMIT)
+    data = world.settings.data
+    other = Database(world.db.url.render_as_string(hide_password=False))
+    elsewhere = World(other, world.settings, {}, {})
+    try:
+        async with wake.hearing(world.db, data), running(Engine(world)):
+            if not world.db.is_sqlite:
+                await _listening(world.db)
+            op_id = await begin(elsewhere)
+            if world.db.is_sqlite:
+                async with asyncio.timeout(LIMIT):
+                    while not wake.tell(data, "operations"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            assert (await ended(world, op_id)).state == "done"
+    finally:
+        other.close()
+
+
+async def _listening(db: Database) -> None:
+    """Wait until a backend of this database has run LISTEN: its first signal says so."""
+    event = asyncio.Event()
+    stop = db.listen("operations", event.set)
+    await asyncio.wait_for(event.wait(), LIMIT)
+    stop()
+
+
+def test_telling_nobody_says_so(tmp_path: Path) -> None:
+    assert wake.tell(tmp_path, "operations") is False
