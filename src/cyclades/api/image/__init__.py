@@ -1,0 +1,8 @@
+"""The Image service: Glance's API v2."""
+
+from __future__ import annotations
+
+from cyclades.api.image import data, images, schemas, versions
+from cyclades.api.image.service import SERVICE
+
+__all__ = ["SERVICE", "data", "images", "schemas", "versions"]

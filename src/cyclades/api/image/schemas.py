@@ -1,0 +1,49 @@
+"""/v2/schemas: the form of an answer, for clients that ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import UUID, Schema
+from cyclades.api.image.attributes import READ_ONLY, WRITABLE
+from cyclades.api.image.service import SERVICE
+
+_IMAGE: Schema = {
+    "name": "image",
+    "properties": {
+        "id": UUID,
+        **WRITABLE,
+        **{name: {**form, "readOnly": True} for name, form in READ_ONLY.items()},
+    },
+    "additionalProperties": {"type": "string"},
+    "links": [
+        {"rel": "self", "href": "{self}"},
+        {"rel": "enclosure", "href": "{file}"},
+        {"rel": "describedby", "href": "{schema}"},
+    ],
+}
+_IMAGES: Schema = {
+    "name": "images",
+    "properties": {
+        "images": {"type": "array", "items": _IMAGE},
+        "first": {"type": "string"},
+        "next": {"type": "string"},
+        "schema": {"type": "string"},
+    },
+    "links": [
+        {"rel": "first", "href": "{first}"},
+        {"rel": "next", "href": "{next}"},
+        {"rel": "describedby", "href": "{schema}"},
+    ],
+}
+
+
+@SERVICE.route("GET", "/v2/schemas/image", who="token")
+async def image(request: Request) -> dict[str, Any]:
+    return _IMAGE
+
+
+@SERVICE.route("GET", "/v2/schemas/images", who="token")
+async def images(request: Request) -> dict[str, Any]:
+    return _IMAGES

@@ -1,0 +1,9 @@
+"""The table that the other modules of this package add their routes to."""
+
+from __future__ import annotations
+
+from cyclades.api.http.errors import error_body, general_code
+from cyclades.api.http.service import Service
+
+# Glance's own error bodies are HTML. Its clients read Keystone's form, too, and show the message in it.
+SERVICE = Service("image", "/image", versions=None, code_of=general_code, body_of=error_body)

@@ -1,0 +1,81 @@
+"""Delete an image. It is gone for its users, and no longer counts, as soon as this is accepted; its bytes follow.
+
+Operations that began before it (volumes being made from it) still find the bytes: the deletion waits for them.
+Volumes that were made from it live on: their pool keeps what they share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from cyclades.model import quota
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Away, Forbidden
+from cyclades.model.names import image_disk
+from cyclades.operations import image_file
+from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.store import image_uploads, images, quotas
+from cyclades.store.database import Tx
+from cyclades.store.schema import now
+
+
+class Args(msgspec.Struct):
+    """`file` is None for an image without data."""
+
+    image_id: str
+    file: str | None
+
+
+def start(tx: Tx, caller: Caller, image_id: str) -> None:
+    """Accept the deletion. One that is under way in an upload ends that."""
+    row = images.hold(tx, caller, image_id)
+    if row.protected:
+        raise Forbidden("image-protected", f"Image {row.id} is protected and cannot be deleted.")
+    ended = image_uploads.remove(tx, row.id)
+    file, counted = ended or (row.file, row.size or 0)
+    op_id = new_id()
+    images.change(tx, row.id, status="deleted", deleted_at=now(), file=file, operation_id=op_id)
+    quotas.give_back(tx, row.project_id, {quota.IMAGES: 1, **quota.of_image(counted)})
+    submit(tx, caller, OPERATION, Args(row.id, file), resource_kind="image", resource_id=row.id, op_id=op_id)
+
+
+async def wait_for_users(work: Work[Args]) -> None:
+    used = await work.world.db.read(lambda tx: images.used_by(tx, work.args.image_id, besides=work.id))
+    if used:
+        raise Away("Operations that began earlier still need the image.")
+
+
+async def remove_file(work: Work[Args]) -> None:
+    if work.args.file is not None:
+        path = image_file.path_of(work.world.settings, work.args.file)
+        await asyncio.to_thread(image_file.remove, path)
+
+
+async def remove_from_pools(work: Work[Args]) -> None:
+    """After the file: whoever imports it still looks for the file afterwards (`image_in_pool`)."""
+    for pool in work.world.pools.values():
+        await pool.delete(image_disk(work.args.image_id))
+
+
+def done(tx: Tx, work: Work[Args]) -> None:
+    images.change(tx, work.args.image_id, operation_id=None, file=None)
+
+
+def failed(tx: Tx, work: Work[Args], reason: str) -> None:
+    """The row stays deleted and keeps the name of its file: reconciliation finds what is left by it."""
+    images.change(tx, work.args.image_id, operation_id=None)
+
+
+OPERATION = Operation(
+    kind="image_delete",
+    args=Args,
+    steps=(
+        Step("wait_for_users", wait_for_users, final=True),
+        Step("remove_file", remove_file, final=True),
+        Step("remove_from_pools", remove_from_pools, final=True),
+    ),
+    done=done,
+    failed=failed,
+)

@@ -1,0 +1,34 @@
+"""How an image gets into a pool: by the first volume there that is made from it."""
+
+from __future__ import annotations
+
+from cyclades.model.errors import Failed
+from cyclades.model.names import image_disk
+from cyclades.operations import image_file
+from cyclades.operations.base import World
+from cyclades.pools.base import Progress, no_progress
+from cyclades.store import images
+
+
+async def ensure_in_pool(world: World, pool_name: str, image_id: str, progress: Progress = no_progress) -> None:
+    """Have the disk `image_disk(image_id)` in the pool. Repeatable, also at the same time. `Failed` if the image was
+    deleted: its deletion waits for operations that were accepted before it, so that only one whose lease ran
+    out meets this."""
+    pool, disk = world.pools[pool_name], image_disk(image_id)
+    if await pool.find(disk) is not None:
+        return
+    row = await world.db.read(lambda tx: images.get_even_deleted(tx, image_id))
+    gone = Failed(f"Image {image_id} was deleted.")
+    if row.file is None:
+        raise gone
+    source = image_file.path_of(world.settings, row.file)
+    try:
+        await pool.import_image(disk, source, row.disk_format, progress)
+    except (Failed, FileNotFoundError):
+        if not source.exists():
+            raise gone from None
+        raise
+    # A deletion removes the file first and the disk after it: either this finds no file, or that finds the disk.
+    if not source.exists():
+        await pool.delete(disk)
+        raise gone
