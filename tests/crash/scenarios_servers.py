@@ -35,6 +35,7 @@ async def a_flavor(stage: Stage) -> str:
 
 async def a_server(stage: Stage, **asked: Any) -> str:
     """A server that runs, from an image."""
+    stage.settings.compute.stop_seconds = 0.1  # no guest is there to answer
     wanted = Asked(name="one", flavor_id=await a_flavor(stage), image_id=await stage.add_image(), **asked)
     return await stage.do(lambda tx: server_create.start(tx, stage.caller, stage.settings, wanted))  # type: ignore[no-any-return]
 

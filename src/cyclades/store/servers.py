@@ -44,9 +44,9 @@ def _in_scope(row: Row[Any] | None, server_id: str, scope: str | None) -> Row[An
     return row
 
 
-def query(scope: str | None) -> sa.Select[Any]:
-    """All servers of a project (None: of all), to be filtered and paged."""
-    found = sa.select(server).where(_ALIVE)
+def query(scope: str | None, *, deleted: bool = False) -> sa.Select[Any]:
+    """All servers of a project (None: of all), to be filtered and paged; `deleted`: those that are gone, too."""
+    found = sa.select(server) if deleted else sa.select(server).where(_ALIVE)
     return found if scope is None else found.where(server.c.project_id == scope)
 
 

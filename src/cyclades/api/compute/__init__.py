@@ -1,0 +1,29 @@
+"""The Compute service: Nova's API v2.1."""
+
+from __future__ import annotations
+
+from cyclades.api.compute import (
+    flavors,
+    keypairs,
+    metadata,
+    project,
+    server_actions,
+    servers,
+    versions,
+    volume_attachments,
+)
+from cyclades.api.compute.service import ROOT, SERVICE
+
+SERVICES = (SERVICE, ROOT)
+
+__all__ = [
+    "SERVICES",
+    "flavors",
+    "keypairs",
+    "metadata",
+    "project",
+    "server_actions",
+    "servers",
+    "versions",
+    "volume_attachments",
+]

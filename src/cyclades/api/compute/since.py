@@ -1,0 +1,46 @@
+"""What came with which microversion of Nova's API, as far as it shows in what we have.
+
+One table for all rules; the names are ours. A version that is not here changed nothing of the resources
+that we have.
+"""
+
+from __future__ import annotations
+
+from cyclades.api.http.versions import Version
+
+KEYPAIR_TYPE = Version(2, 2)
+SERVER_ATTRIBUTES = Version(2, 3)
+SERVER_LOCKED = Version(2, 9)
+KEYPAIR_USER_ID = Version(2, 10)
+SERVER_HOST_STATUS = Version(2, 16)
+SERVER_DESCRIPTION = Version(2, 19)
+SERVER_TAGS = Version(2, 26)
+KEYPAIR_PAGES = Version(2, 35)
+NETWORK_PROXIES_GONE = Version(2, 36)
+NETWORKS_REQUIRED = Version(2, 37)
+IMAGE_PROXIES_GONE = Version(2, 39)
+DEVICE_TAGS = Version(2, 42)
+SERVER_FLAVOR_INSIDE = Version(2, 47)
+QUOTA_PROXIES_GONE = Version(2, 50)
+SERVER_TAGS_AT_CREATION = Version(2, 52)
+FLAVOR_DESCRIPTION = Version(2, 55)
+PERSONALITY_GONE = Version(2, 57)
+FLAVOR_EXTRA_SPECS = Version(2, 61)
+SERVER_TRUSTED_CERTIFICATES = Version(2, 63)
+BLOCK_DEVICE_VOLUME_TYPE = Version(2, 67)
+ATTACHMENT_TAG = Version(2, 70)
+SERVER_GROUPS = Version(2, 71)
+SERVER_LOCKED_REASON = Version(2, 73)
+SERVER_HOST_ASKED = Version(2, 74)
+UNKNOWN_QUERY_REFUSED = Version(2, 75)
+UPDATE_SHOWS_ALL = Version(2, 75)
+FLAVOR_SWAP_NUMBER = Version(2, 75)
+ATTACHMENT_DELETE_ON_TERMINATION = Version(2, 79)
+ATTACHMENT_CHANGED = Version(2, 85)
+ATTACHMENT_OWN_ID = Version(2, 89)
+SERVER_HOSTNAME = Version(2, 90)
+KEYPAIR_GIVEN_ONLY = Version(2, 92)
+SERVER_PINNED_ZONE = Version(2, 96)
+SERVER_IMAGE_PROPERTIES = Version(2, 98)
+SERVER_SCHEDULER_HINTS = Version(2, 100)
+ATTACH_WITHOUT_BODY = Version(2, 101)

@@ -1,0 +1,78 @@
+"""/servers/{id}/os-volume_attachments"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cyclades.api.compute import since, views
+from cyclades.api.compute.schemas import TAG, closed
+from cyclades.api.compute.service import SERVICE
+from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import BOOLEAN, UUID, Schema, is_true
+from cyclades.api.http.service import Answer
+from cyclades.api.http.versions import Version
+from cyclades.operations import volume_attach, volume_detach
+from cyclades.store import attachments, servers
+from cyclades.store.database import Tx
+
+_PATH = "/servers/{server_id}/os-volume_attachments"
+
+
+@SERVICE.route("GET", _PATH, who="reader")
+async def every(request: Request) -> dict[str, Any]:
+    limit, offset = request.whole("limit"), request.whole("offset") or 0
+
+    def read(tx: Tx) -> list[Any]:
+        server = servers.get(tx, request.ids["server_id"], request.caller.scope)
+        return views.listed(server, attachments.of_server(tx, server.id))
+
+    rows = await request.db.read(read)
+    chosen = rows[offset:] if limit is None else rows[offset : offset + limit]
+    return {"volumeAttachments": [views.attachment(request, row) for row in chosen]}
+
+
+@SERVICE.route("GET", f"{_PATH}/{{volume_id}}", who="reader")
+async def show(request: Request) -> dict[str, Any]:
+    def read(tx: Tx) -> Any:
+        server = servers.get(tx, request.ids["server_id"], request.caller.scope)
+        return attachments.get(tx, server.id, request.ids["volume_id"])
+
+    return {"volumeAttachment": views.attachment(request, await request.db.read(read))}
+
+
+def _create(version: Version) -> Schema:
+    device: Schema = {"type": ["string", "null"], "pattern": "^/?[A-Za-z0-9/]{0,254}$"}
+    properties: Schema = {"volumeId": UUID, "device": device}
+    if version >= since.DEVICE_TAGS:
+        properties["tag"] = TAG
+    if version >= since.ATTACHMENT_DELETE_ON_TERMINATION:
+        properties["delete_on_termination"] = BOOLEAN
+    return closed({"volumeAttachment": closed(properties, "volumeId")}, "volumeAttachment")
+
+
+@SERVICE.route("POST", _PATH, who="member", body=_create)
+async def create(request: Request) -> Answer:
+    asked = request.body["volumeAttachment"]
+
+    def accept(tx: Tx) -> Any:
+        server_id, volume_id = request.ids["server_id"], asked["volumeId"].lower()
+        volume_attach.start(
+            tx,
+            request.caller,
+            server_id,
+            volume_id,
+            tag=asked.get("tag"),
+            delete_on_termination=is_true(asked.get("delete_on_termination", False)),
+        )
+        return attachments.get(tx, server_id, volume_id)
+
+    row = await request.db.write(accept)
+    if request.version >= since.ATTACH_WITHOUT_BODY:
+        return Answer(202)
+    return Answer(200, {"volumeAttachment": views.attachment(request, row, made=True)})
+
+
+@SERVICE.route("DELETE", f"{_PATH}/{{volume_id}}", who="member", status=202)
+async def delete(request: Request) -> None:
+    ids = request.ids
+    await request.db.write(lambda tx: volume_detach.start(tx, request.caller, ids["server_id"], ids["volume_id"]))
