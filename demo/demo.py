@@ -31,6 +31,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent  # where `cyclades` and `openstack` are installed
 PATIENCE = 300  # seconds for anything that the cloud or a guest does, on a busy machine without KVM
+SSH_PORT = 22  # of a server's address on this machine
 TEXT = "Bury me on the island, said the volume, and I shall remember."
 TABLES = ("volume", "snapshot", "image", "server", "attachment")
 
@@ -71,7 +72,7 @@ class Story:
     def ssh(self, address: str, command: str, *, show: bool = True) -> str:
         options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={self.directory / 'known_hosts'}"]
         options += ["LogLevel=ERROR", "BatchMode=yes", "ConnectTimeout=10"]
-        words = ["ssh", "-F", "none", "-i", str(self.key), *(f"-o{option}" for option in options)]
+        words = ["ssh", "-F", "none", "-p", str(SSH_PORT), "-i", str(self.key), *(f"-o{option}" for option in options)]
         if show:
             console.print(f"[bold]$ ssh root@{address}[/] {command}", soft_wrap=True)
         return run([*words, f"root@{address}", command], dict(os.environ), show_command=False, show=show)
