@@ -21,9 +21,8 @@ def filled(path: Path, size: int = 8 * MIB) -> Path:
     return path
 
 
-async def test_create_info_resize(tmp_path: Path) -> None:
-    path = tmp_path / "a.qcow2"
-    await qemu_img.create(path, MIB)
+async def test_info_and_resize(tmp_path: Path) -> None:
+    path = filled(tmp_path / "a.qcow2", MIB)
     await qemu_img.resize(path, 2 * MIB)
     assert (await qemu_img.info(path, "qcow2"))["virtual-size"] == 2 * MIB
 

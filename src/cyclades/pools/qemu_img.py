@@ -121,18 +121,6 @@ def _fault(args: Sequence[str | Path], code: int, errors: str) -> Fault:
     return QemuImgError(f"qemu-img {args[0]} failed: {what}", code)
 
 
-async def create(
-    path: Path, size: int, *, backing: Path | None = None, backing_format: str = "qcow2", fds: Sequence[int] = ()
-) -> None:
-    """An empty qcow2 of `size` bytes, on top of `backing`. The name written for it is relative, so that a pool's
-    directory can move."""
-    base: list[str | Path] = []
-    if backing is not None:
-        # Unlocked: a QEMU may have it open. `-u` and the size: its content does not matter here.
-        base = ["-u", "-b", backing.name, "-F", backing_format]
-    await run("create", "-q", "-f", "qcow2", *base, path, str(size), fds=fds)
-
-
 async def info(path: Path, file_format: str, *, limits: Limits | None = None) -> dict[str, Any]:
     """qemu-img's own description of one file (not of those below it), also while a QEMU has it open."""
     answer: dict[str, Any] = json.loads(
@@ -145,12 +133,18 @@ async def resize(path: Path, size: int, *, fds: Sequence[int] = ()) -> None:
     await run("resize", "-q", "-f", "qcow2", path, str(size), fds=fds)
 
 
-async def rebase(path: Path, base: Path | None, base_format: str = "qcow2", *, fds: Sequence[int] = ()) -> None:
-    """Put the layer `path` onto `base` (None: onto nothing), copying into it what lies between."""
+async def rebase(path: Path, base: Path | None, *, fds: Sequence[int] = ()) -> None:
+    """Put the layer `path` onto `base` (None: onto nothing), copying into it what lies between. `base` lies in the
+    same directory and ends with its format; the name is written without the directory, so that it can move."""
     target = ["-b", "" if base is None else base.name]
     if base is not None:
-        target += ["-F", base_format]
+        target += ["-F", base.suffix[1:]]
     await run("rebase", "-q", "-f", "qcow2", *target, path, fds=fds)
+
+
+async def commit(path: Path, *, fds: Sequence[int] = ()) -> None:
+    """Copy what the layer `path` holds into the one below it, which grows to its size; `path` stays as it is."""
+    await run("commit", "-q", "-d", "-f", "qcow2", path, fds=fds)
 
 
 async def convert(

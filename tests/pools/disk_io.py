@@ -1,0 +1,48 @@
+"""Writing and reading the disks of any pool, through the description that a QEMU would open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cyclades.pools.base import Blockdev, Pool
+
+
+async def qemu_io(blockdev: Blockdev, *commands: str) -> None:
+    arguments = [part for command in commands for part in ("-c", command)]
+    command = ["qemu-io", *arguments, "json:" + json.dumps(blockdev)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output
+
+
+@asynccontextmanager
+async def open_elsewhere(blockdev: Blockdev) -> AsyncIterator[None]:
+    """A program has the disk open, as a QEMU that we cannot ask."""
+    process = await asyncio.create_subprocess_exec("qemu-io", "json:" + json.dumps(blockdev), stdin=PIPE, stdout=PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"length\n")
+    await process.stdout.read(1)
+    yield
+    process.stdin.close()
+    await process.wait()
+
+
+async def write(pool: Pool, disk: str, offset: int, length: int, byte: int) -> None:
+    """Open the volume as a QEMU would and fill a part of it."""
+    async with pool.opening(disk) as blockdev:
+        await qemu_io(blockdev, f"write -P {byte} {offset} {length}", "flush")
+
+
+async def content(pool: Pool, disk: str, directory: Path) -> bytes:
+    """All of a disk that nobody has open."""
+    target = directory / "content.raw"
+    await pool.export(disk, target, "raw")
+    body = target.read_bytes()
+    target.unlink()
+    return body
