@@ -244,11 +244,13 @@ def look_around(story: Story) -> None:
         if story.openstack(kind, "list", "--all-projects", "-f", "value", cloud="cyclades-admin"):
             raise Broken(f"a {kind} is left")
     limits = {str(row["Name"]): row["Value"] for row in story.query("limits", "show", "--absolute")}
-    used = {name: value for name, value in limits.items() if re.fullmatch(r"total\w+Used", name)}
+    used = {name: value for name, value in limits.items() if name.endswith("_used") and value is not None}
     console.print("[bold]$ openstack limits show --absolute[/]")
     for name, value in used.items():
         console.print(f"    {name} {value}", style="dim")
-    if not used or any(used.values()):
+    if missing := {"total_volumes_used", "total_gigabytes_used", "instances_used"} - set(used):
+        raise Broken(f"the limits do not say {missing}")
+    if any(used.values()):
         raise Broken(f"quota is still used: {used}")
 
     disks = [path for path in story.data.rglob("*") if path.suffix in (".qcow2", ".raw")]
