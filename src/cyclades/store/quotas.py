@@ -59,7 +59,8 @@ def take(tx: Tx, defaults: Quotas, project_id: str, amounts: Amounts) -> None:
         upsert = insert.on_conflict_do_update(
             index_elements=["project_id", "resource"], set_={"used": quota_usage.c.used + amount}, where=fits
         )
-        if (limit != UNLIMITED and amount > limit) or tx.execute(upsert).rowcount != 1:
+        too_much = limit != UNLIMITED and amount > limit
+        if too_much or tx.execute(upsert.returning(quota_usage.c.used)).first() is None:
             used = usage(tx, project_id).get(resource, 0)
             raise OverQuota(resource, asked=amount, used=used, limit=limit)
 
