@@ -99,6 +99,7 @@ class Stage:
                     disk_format="raw",
                     size=size,
                     virtual_size=size,
+                    file=image_id,
                     checksum=hashlib.md5(content, usedforsecurity=False).hexdigest(),
                     os_hash_value=hashlib.sha512(content).hexdigest(),
                     created_at=schema.now(),
