@@ -49,7 +49,8 @@ class LiveDisk(Protocol):
 
     async def pull(self, base: str | None, progress: Progress) -> None:
         """Copy into the top layer what lies between it and the layer at path `base` (None: everything
-        below), so that afterwards its backing file is `base`. Returns when done. Repeatable."""
+        below), so that afterwards its backing file is `base`. Returns when done and flushed to the disk, since the
+        layers between are removed then (QEMU's block-stream does not flush by itself). Repeatable."""
         ...
 
 
