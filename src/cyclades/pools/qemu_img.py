@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ _MOST_ERRORS = 2 * KIB
 _ADDRESS_SPACE = GIB
 _CPU_SECONDS = 60
 _SLOWEST = 20 * MIB  # bytes in a second of CPU that a copy must manage at least
-_SIGNALS = {-9: "killed", -24: "out of time", -25: "too large"}  # SIGKILL, SIGXCPU, SIGXFSZ
+_NO_SPACE = ("No space left on device", "File too large", "Disk quota exceeded")
+_SIGNALS = {-signal.SIGKILL: "it was killed", -signal.SIGXCPU: "it took too long"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ async def _last(stream: asyncio.StreamReader) -> bytes:
 
 def _fault(args: Sequence[str | Path], code: int, errors: str) -> Fault:
     _log.warning("qemu-img failed", args=[str(arg) for arg in args], code=code, errors=errors)
-    if "No space left on device" in errors or "File too large" in errors or "Disk quota exceeded" in errors:
+    if code == -signal.SIGXFSZ or any(why in errors for why in _NO_SPACE):
         return Full("The pool has no space left.")
     if "Failed to get" in errors and "lock" in errors:
         return Passing("The disk is in use by another program.")
