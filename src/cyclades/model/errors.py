@@ -71,6 +71,14 @@ class TooLarge(Refusal):
     """A body over its limit."""
 
 
+class TooMany(Refusal):
+    """Asked too often; `seconds` from now it may be asked again."""
+
+    def __init__(self, rule: str, message: str, *, seconds: int) -> None:
+        super().__init__(rule, message)
+        self.seconds = seconds
+
+
 class Unavailable(Refusal):
     """This process cannot answer now (for example: it cannot read what was revoked)."""
 

@@ -106,15 +106,15 @@ assignment = Table(
     Index("ix_assignment_target", "target_kind", "target_id"),
 )
 
-# A token is refused if it is `subject` (kind "token"), or was issued before `issued_before` to the user,
-# or for the project, or to the user in the project ("<user>/<project>").
+# A token is refused if it is `subject` (kind "token"), or if it is of a user, for a project, or of a user in a
+# project, domain or the system (kind "assignment", "<user>/<target>") and was issued without knowing of this row.
+# The ids order the rows as they were committed, on PostgreSQL too (store/revocations.py).
 revocation = Table(
     "revocation",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("kind", String(12), nullable=False),
     Column("subject", String(130), nullable=False),
-    Column("issued_before", Time, nullable=False),
     Column("expires_at", Time, nullable=False, index=True),
     sqlite_autoincrement=True,
 )

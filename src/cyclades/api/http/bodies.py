@@ -100,7 +100,9 @@ class _Key:
 
 @cache
 def _fixed_validator(key: _Key) -> Any:
-    return jsonschema_rs.Draft202012Validator(dict(key.schema), validate_formats=True)
+    # A body marked `writeOnly` holds a secret: what is said about it, and logged, must not repeat it.
+    mask = "value" if key.schema.get("writeOnly") else None
+    return jsonschema_rs.Draft202012Validator(dict(key.schema), validate_formats=True, mask=mask)
 
 
 @cache

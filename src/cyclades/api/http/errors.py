@@ -75,6 +75,8 @@ def general_code(refusal: e.Refusal) -> int:
             return 409
         case e.OverQuota() | e.TooLarge():
             return 413
+        case e.TooMany():
+            return 429
         case e.Unavailable():
             return 503
     return 400

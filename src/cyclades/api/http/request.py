@@ -10,7 +10,8 @@ from cyclades.api.http.versions import Version
 from cyclades.config import Settings
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Invalid
-from cyclades.security.tokens import Claims
+from cyclades.security.logins import Logins
+from cyclades.security.tokens import Claims, Tokens
 from cyclades.store.database import Database
 
 
@@ -21,6 +22,8 @@ class Request:
 
     db: Database
     settings: Settings
+    tokens: Tokens
+    logins: Logins | None
     service: Any
     version: Version
     method: str

@@ -24,7 +24,8 @@ from cyclades.api.http.errors import BodyOf, CodeOf, HttpRefusal
 from cyclades.api.http.request import Request
 from cyclades.api.http.versions import Version, Versions
 from cyclades.config import Settings
-from cyclades.model.errors import Forbidden, Invalid, Refusal, Unauthorized
+from cyclades.model.errors import Forbidden, Invalid, Refusal, TooMany, Unauthorized
+from cyclades.security.logins import Logins
 from cyclades.security.tokens import Claims, Tokens
 from cyclades.store.database import Database
 
@@ -77,11 +78,12 @@ class Route:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all services of a process work with."""
+    """What all services of a process work with. Only Identity needs `logins`."""
 
     db: Database
     settings: Settings
     tokens: Tokens
+    logins: Logins | None = None
 
 
 class Service:
@@ -231,6 +233,8 @@ class _Exchange:
         return Request(
             db=self.shared.db,
             settings=self.shared.settings,
+            tokens=self.shared.tokens,
+            logins=self.shared.logins,
             service=service,
             version=version,
             method=self.scope["method"],
@@ -318,7 +322,7 @@ class _Exchange:
         if code == 401:
             headers["WWW-Authenticate"] = f'Keystone uri="{self.shared.settings.public_url}/identity"'
         if code in (413, 429):
-            headers["Retry-After"] = "0" if code == 413 else "5"
+            headers["Retry-After"] = str(refusal.seconds) if isinstance(refusal, TooMany) else "0"
         log.debug("request.refused", request_id=self.request_id, rule=refusal.rule, reason=refusal.message)
         return Answer(code, self.service.body_of(code, refusal.message), headers)
 
