@@ -53,6 +53,8 @@ class _Books:
         self.volumes = _alive(tx, schema.volume)
         self.snapshots = _alive(tx, schema.snapshot)
         self.images = _alive(tx, schema.image)
+        uploads = sa.select(schema.image_upload)
+        self.uploaded = {row.image_id: row.counted for row in tx.execute(uploads)}  # bytes, before the image has them
         self.servers = _alive(tx, schema.server)
         self.attachments = _alive(tx, schema.attachment)
         self.type_names = {row.id: row.name for row in tx.execute(sa.select(schema.volume_type))}
@@ -106,7 +108,7 @@ def _quota(books: _Books) -> list[Difference]:
         type_name = books.type_names[books.parents[row.volume_id].volume_type_id]
         add(row.project_id, quota.of_snapshot(row.size, type_name))
     for row in books.images:
-        add(row.project_id, {quota.IMAGES: 1, **quota.of_image(row.size or 0)})
+        add(row.project_id, {quota.IMAGES: 1, **quota.of_image(row.size or books.uploaded.get(row.id, 0))})
     for row in books.servers:
         add(row.project_id, quota.of_server(row.flavor["vcpus"], row.flavor["ram"]))
     return [

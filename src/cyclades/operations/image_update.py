@@ -94,3 +94,12 @@ def remove_tag(tx: Tx, caller: Caller, image_id: str, tag: str) -> None:
     if tag not in row.tags:
         raise NotFound("tag", tag)
     images.change(tx, row.id, tags=[other for other in row.tags if other != tag])
+
+
+def set_usable(tx: Tx, caller: Caller, image_id: str, *, usable: bool) -> None:
+    """Not usable is `deactivated`: nothing new is made from the image, and only admins get its bytes."""
+    row = images.hold(tx, caller, image_id)
+    if row.status not in ("active", "deactivated"):
+        what = "reactivated" if usable else "deactivated"
+        raise Forbidden("image-deactivate", f"Image {row.id} cannot be {what} while its status is {row.status}.")
+    images.change(tx, row.id, status="active" if usable else "deactivated")

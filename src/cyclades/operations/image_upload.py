@@ -57,7 +57,7 @@ async def upload(
         async with _kept_alive(db, image_id, file) as keeper:
             receiver = _Receiver(db, settings, image_id, file, announced)
             written = await receiver.receive(path, _in_time(chunks), keeper)
-            virtual_size = await _verify(path, disk_format)
+            virtual_size = await _verify(image_id, path, disk_format)
         await db.write(lambda tx: _finish(tx, image_id, file, written, virtual_size))
     except BaseException:
         await asyncio.shield(_abandon(db, settings, image_id, file))
@@ -193,9 +193,12 @@ class _Receiver:
         self._counted += more
 
 
-async def _verify(path: Path, disk_format: str) -> int:
+async def _verify(image_id: str, path: Path, disk_format: str) -> int:
     """Whether the file is what it should be; returns its virtual size in bytes."""
-    header = await asyncio.to_thread(image_format.inspect, path, disk_format)
+    try:
+        header = await asyncio.to_thread(image_format.inspect, path, disk_format)
+    except FileNotFoundError:
+        raise _lost(image_id) from None
     try:
         await qemu_img.check(path, disk_format)
     except Fault as fault:

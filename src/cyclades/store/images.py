@@ -21,8 +21,9 @@ _ALIVE = image.c.deleted_at.is_(None)
 def add(tx: Tx, image_id: str, **values: Any) -> None:
     """`Conflict` if the id was ever used: clients may choose it."""
     moment = now()
-    insert = (postgresql if tx.dialect == "postgresql" else sqlite).insert(image).on_conflict_do_nothing()
-    if tx.execute(insert, {"id": image_id, "created_at": moment, "updated_at": moment, **values}).rowcount != 1:
+    insert = (postgresql if tx.dialect == "postgresql" else sqlite).insert(image)
+    new = insert.values(id=image_id, created_at=moment, updated_at=moment, **values).on_conflict_do_nothing()
+    if tx.execute(new.returning(image.c.id)).first() is None:
         raise Conflict("image-id", f"Image ID {image_id} already exists!", field="id")
 
 

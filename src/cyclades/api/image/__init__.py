@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cyclades.api.image import data, images, schemas, versions
+from cyclades.api.image import actions, data, images, schemas, versions
 from cyclades.api.image.service import SERVICE
 
-__all__ = ["SERVICE", "data", "images", "schemas", "versions"]
+__all__ = ["SERVICE", "actions", "data", "images", "schemas", "versions"]

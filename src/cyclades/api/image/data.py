@@ -10,7 +10,7 @@ from cyclades.api.http.errors import HttpRefusal
 from cyclades.api.http.request import Request
 from cyclades.api.http.service import Answer
 from cyclades.api.image.service import SERVICE
-from cyclades.model.errors import Invalid, NotFound
+from cyclades.model.errors import Forbidden, Invalid, NotFound
 from cyclades.operations import image_file, image_upload
 from cyclades.store import images
 
@@ -48,6 +48,10 @@ def _announced(request: Request) -> int | None:
 @SERVICE.route("GET", "/v2/images/{image_id}/file", who="reader")
 async def download(request: Request) -> Answer:
     row = await request.db.read(lambda tx: images.get(tx, request.caller, request.ids["image_id"]))
+    if row.status == "deactivated" and not request.caller.is_admin:
+        raise Forbidden(
+            "image-deactivated", "The requested image has been deactivated. Image data download is forbidden."
+        )
     if row.file is None:
         return Answer(204)
     try:
