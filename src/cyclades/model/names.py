@@ -1,6 +1,8 @@
-"""Names of disks in pools and on backends. The same in every engine, so that an operator can find them."""
+"""Names of disks in pools and on backends, the same in every engine, so that an operator can find them; and new ids."""
 
 from __future__ import annotations
+
+import uuid
 
 
 def volume_disk(volume_id: str) -> str:
@@ -14,3 +16,8 @@ def snapshot_disk(snapshot_id: str) -> str:
 
 def image_disk(image_id: str) -> str:
     return f"snf-img-{image_id}"
+
+
+def identity_id() -> str:
+    """For a new user, project, domain or role: without dashes, as Keystone's are."""
+    return uuid.uuid4().hex
