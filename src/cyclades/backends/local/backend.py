@@ -1,0 +1,304 @@
+"""The verbs of the local backend.
+
+Each takes the server's lock (a flock, so that another process on this machine waits, too). Where a volume's disk
+is held as well, the disk comes first: pools hold a disk while they ask for its `LiveDisk`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from cyclades import flocks
+from cyclades.backends.base import News, Plug, SeenDisk, SeenServer, ServerSpec
+from cyclades.backends.local import accelerator, disks, drive, machine, process
+from cyclades.backends.local.home import Home, Plugged, Wanted
+from cyclades.backends.local.listener import Listener
+from cyclades.backends.local.live import LocalLiveDisk
+from cyclades.backends.local.qmp import Monitor, Refused, connected
+from cyclades.model.errors import Failed, Fault, Passing
+from cyclades.model.servers import MAX_DISKS
+from cyclades.pools.base import Blockdev
+
+_LOOK = 0.05, 0.5  # seconds between looks at a guest that was asked to power off: at first, and at most
+
+
+class LocalBackend:
+    """Servers in `directory`, which is there. `reboot_patience` is how many seconds a guest has to begin a reboot that
+    it was asked for. `user` is the number that guests' QEMUs run under where we are root."""
+
+    kind = "local"
+    max_disks = MAX_DISKS
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        *,
+        accelerator: str = "auto",
+        qemu: str = "qemu-system-x86_64",
+        user: int = 64321,
+        reboot_patience: float = 20.0,
+    ) -> None:
+        self.name = name
+        self._directory = directory.absolute()
+        self._wanted_accelerator, self._program = accelerator, qemu
+        self._reboot_patience = reboot_patience
+        self._locks = self._directory / ".locks"
+        self._locks.mkdir(mode=0o700, exist_ok=True)
+        self._guard = process.Guard(user, self._directory)
+        self._listener = Listener(self._unplugged_late, self._powered_off)
+
+    # --- servers ----------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        for home in self._homes():
+            if home.wanted() is not None:
+                self._listener.follow(home)
+
+    async def close(self) -> None:
+        await self._listener.close()
+
+    def news(self) -> AsyncIterator[News]:
+        return self._listener.news()
+
+    async def start(self, spec: ServerSpec) -> None:
+        home = self._home(spec.server_id)
+        async with AsyncExitStack() as held:
+            opened = [
+                (plug, await held.enter_async_context(plug.pool.opening(plug.disk)))
+                for plug in sorted(spec.plugs, key=lambda plug: plug.disk)
+            ]
+            async with self._alone(home):
+                if home.pid() is not None:
+                    if await self._is_up(home):
+                        self._want(home, spec)
+                        return
+                    await process.kill(home)
+                await self._make(home, spec, sorted(opened, key=lambda pair: pair[0].index))
+        self._listener.follow(home)
+
+    async def _is_up(self, home: Home) -> bool:
+        """False for a QEMU whose guest has powered off."""
+        async with connected(home.qmp) as monitor:
+            return await _status(monitor) != "shutdown"
+
+    async def _make(self, home: Home, spec: ServerSpec, opened: list[tuple[Plug, Blockdev]]) -> None:
+        home.directory.mkdir(mode=0o700, exist_ok=True)
+        self._guard.own(home.directory)
+        if spec.config:
+            await drive.make(home.drive, spec.config)
+            self._guard.own(home.drive)
+        self._want(home, spec)
+        chosen = await accelerator.choose(self._wanted_accelerator, self._program, self._directory / ".accelerator")
+        qemu = machine.Qemu(self._program, chosen)
+        try:
+            await process.start(machine.command(qemu, home, spec, opened), home, self._guard)
+        except Fault:
+            self._want(home, spec, power="off")
+            raise
+
+    def _want(self, home: Home, spec: ServerSpec, *, power: str = "on") -> None:
+        plugged = {p.volume_id: Plugged(p.volume_id, p.index, p.generation, p.read_only) for p in spec.plugs}
+        home.want(Wanted("on" if power == "on" else "off", plugged))
+
+    async def stop(self, server_id: str, *, patience: float) -> None:
+        home = self._home(server_id)
+        if patience > 0 and home.pid() is not None:
+            await self._ask_to_power_off(home, patience)
+        async with self._alone(home):
+            await self._off(home)
+
+    async def _ask_to_power_off(self, home: Home, patience: float) -> None:
+        """Returns when the guest is down, or has had its time."""
+        pause, longest = _LOOK
+        # A QEMU that does not answer is simply switched off.
+        with contextlib.suppress(TimeoutError, Passing):
+            async with asyncio.timeout(patience):
+                async with self._monitor(home) as monitor:
+                    await monitor.command("system_powerdown")
+                while True:
+                    async with self._monitor(home) as monitor:
+                        if await _status(monitor) == "shutdown":
+                            return
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, longest)
+
+    async def _off(self, home: Home) -> None:
+        """Switched off, and wanted so. The server's lock is held."""
+        wanted = home.wanted()
+        if wanted is not None and wanted.power != "off":
+            wanted.power = "off"
+            home.want(wanted)
+        if home.pid() is None:
+            return
+        with contextlib.suppress(Passing, Refused):
+            async with connected(home.qmp) as monitor:
+                await monitor.command("quit")
+        if not await process.ended(home, seconds=process.END_SECONDS):
+            await process.kill(home)
+
+    async def reboot(self, spec: ServerSpec, *, hard: bool) -> None:
+        home = self._home(spec.server_id)
+        if home.pid() is None:
+            return await self.start(spec)
+        async with self._monitor(home) as monitor:
+            if await _status(monitor) != "shutdown":
+                await self._reset(monitor, hard=hard)
+                return None
+        return await self.start(spec)
+
+    async def _reset(self, monitor: Monitor, *, hard: bool) -> None:
+        with monitor.listening("RESET") as events:
+            if not hard:
+                keys = [{"type": "qcode", "data": key} for key in ("ctrl", "alt", "delete")]
+                with contextlib.suppress(TimeoutError, Refused):
+                    await monitor.command("send-key", {"keys": keys})
+                    await asyncio.wait_for(events.get(), self._reboot_patience)
+                    return
+            await monitor.command("system_reset")
+            if await _status(monitor) == "paused":
+                await monitor.command("cont")
+
+    async def delete(self, server_id: str) -> None:
+        home = self._home(server_id)
+        async with self._alone(home) as lock_file:
+            await self._off(home)
+            self._listener.leave(home)
+            home.remove()
+            flocks.forget(lock_file)
+
+    # --- disks ------------------------------------------------------------------------------------
+
+    async def plug(self, server_id: str, plug: Plug) -> None:
+        home = self._home(server_id)
+        async with plug.pool.opening(plug.disk) as blockdev, self._alone(home):
+            wanted = self._known(home)
+            there = wanted.disks.get(plug.volume_id)
+            if there is not None and there.generation > plug.generation:
+                return
+            if home.pid() is not None:
+                async with connected(home.qmp) as monitor:
+                    await disks.plug(monitor, plug, blockdev)
+            wanted.disks[plug.volume_id] = Plugged(plug.volume_id, plug.index, plug.generation, plug.read_only)
+            home.want(wanted)
+
+    async def unplug(self, server_id: str, volume_id: str, generation: int, *, patience: float) -> None:
+        home = self._home(server_id)
+        async with self._alone(home):
+            wanted = home.wanted()
+            if wanted is None:
+                return
+            known = wanted.disks.get(volume_id)
+            if known is not None and known.generation > generation:
+                return
+            if home.pid() is not None:
+                async with connected(home.qmp) as monitor:
+                    there = (await disks.present(monitor)).get(volume_id)
+                    if there is None:
+                        await disks.drop_nodes(monitor, volume_id)
+                    elif there.disk.generation > generation:
+                        return
+                    else:
+                        await disks.unplug(monitor, there, patience=patience)
+            if known is not None:
+                del wanted.disks[volume_id]
+                home.want(wanted)
+
+    async def live_disk(self, server_id: str, volume_id: str) -> LocalLiveDisk | None:
+        home = self._home(server_id)
+        if home.pid() is None:
+            return None
+        async with self._monitor(home) as monitor:
+            if volume_id not in await disks.present(monitor):
+                return None
+        return LocalLiveDisk(lambda: self._monitor(home), volume_id)
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    async def look(self, server_id: str) -> SeenServer:
+        home = self._home(server_id)
+        wanted = home.wanted()
+        if wanted is None:
+            return SeenServer(server_id, "missing", ())
+        if home.pid() is None:
+            power = "crashed" if wanted.power == "on" else "stopped"
+            return SeenServer(server_id, power, tuple(disk.seen() for disk in wanted.disks.values()))  # type: ignore[arg-type]
+        async with self._monitor(home) as monitor:
+            status = await _status(monitor)
+            found = await disks.present(monitor)
+        seen = [_with_index(there.disk, wanted) for there in found.values()]
+        power = {"shutdown": "stopped", "running": "running"}.get(status, "paused")
+        return SeenServer(server_id, power, tuple(seen))  # type: ignore[arg-type]
+
+    async def servers(self) -> list[SeenServer]:
+        return [await self.look(home.server_id) for home in self._homes() if home.wanted() is not None]
+
+    async def console(self, server_id: str, lines: int | None) -> str:
+        return await asyncio.to_thread(self._home(server_id).console_tail, lines)
+
+    # --- what happens by itself -------------------------------------------------------------------
+
+    async def _unplugged_late(self, home: Home, disk: SeenDisk) -> bool:
+        """A guest let go of a volume. True if nobody waited for that: then its files are closed here."""
+        async with self._alone(home):
+            wanted = home.wanted()
+            known = wanted.disks.get(disk.volume_id) if wanted is not None else None
+            if wanted is None or known is None or known.generation != disk.generation or home.pid() is None:
+                return False
+            async with connected(home.qmp) as monitor:
+                if disk.volume_id in await disks.present(monitor):
+                    return False
+                await disks.drop_nodes(monitor, disk.volume_id)
+            del wanted.disks[disk.volume_id]
+            home.want(wanted)
+        return True
+
+    async def _powered_off(self, home: Home) -> None:
+        """A guest powered itself off: its QEMU has nothing left to do."""
+        async with self._alone(home):
+            if home.pid() is not None and not await self._is_up(home):
+                await self._off(home)
+
+    # --- ways in ----------------------------------------------------------------------------------
+
+    def _home(self, server_id: str) -> Home:
+        if not server_id or "/" in server_id or server_id.startswith("."):
+            raise Failed(f"{server_id!r} cannot be the id of a server.")
+        return Home(self._directory / server_id)
+
+    def _homes(self) -> list[Home]:
+        return [Home(path) for path in sorted(self._directory.iterdir()) if not path.name.startswith(".")]
+
+    def _known(self, home: Home) -> Wanted:
+        wanted = home.wanted()
+        if wanted is None:
+            raise Failed("The backend does not have the server.")
+        return wanted
+
+    @asynccontextmanager
+    async def _alone(self, home: Home) -> AsyncIterator[Path]:
+        """Hold the server's lock."""
+        lock_file = self._locks / home.server_id
+        async with flocks.hold(lock_file, what="server"):
+            yield lock_file
+
+    @asynccontextmanager
+    async def _monitor(self, home: Home) -> AsyncIterator[Monitor]:
+        """The server's monitor, alone."""
+        async with self._alone(home), connected(home.qmp) as monitor:
+            yield monitor
+
+
+async def _status(monitor: Monitor) -> str:
+    answer = await monitor.command("query-status")
+    status: str = answer["status"]
+    return status
+
+
+def _with_index(disk: SeenDisk, wanted: Wanted) -> SeenDisk:
+    known = wanted.disks.get(disk.volume_id)
+    return SeenDisk(disk.volume_id, known.index if known else None, disk.generation, disk.read_only)

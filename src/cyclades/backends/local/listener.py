@@ -1,0 +1,126 @@
+"""Listens to the events of every server, on a monitor of its own, and turns them into news."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+
+from cyclades.backends.base import News, SeenDisk
+from cyclades.backends.local import machine
+from cyclades.backends.local.home import Home
+from cyclades.backends.local.qmp import connected
+from cyclades.model.errors import Fault, Passing
+
+AGAIN = 1.0  # seconds until a monitor that another process has is asked for again
+TRIM = 5.0  # seconds between looks at the consoles
+
+log = structlog.get_logger("cyclades.local")
+
+
+class Listener:
+    """`unplugged(home, disk)` is called when a guest has let go of a volume, and says whether that is news;
+    `powered_off(home)` when a guest has powered off."""
+
+    def __init__(
+        self,
+        unplugged: Callable[[Home, SeenDisk], Awaitable[bool]],
+        powered_off: Callable[[Home], Awaitable[None]],
+    ) -> None:
+        self._unplugged, self._powered_off = unplugged, powered_off
+        self._news: asyncio.Queue[News] = asyncio.Queue()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._trimmer: asyncio.Task[None] | None = None
+        self._homes: dict[str, Home] = {}
+
+    async def news(self) -> AsyncIterator[News]:
+        while True:
+            yield await self._news.get()
+
+    def follow(self, home: Home) -> None:
+        """Listen to a server, if that is not done yet."""
+        self._homes[home.server_id] = home
+        task = self._tasks.get(home.server_id)
+        if task is None or task.done():
+            self._tasks[home.server_id] = asyncio.create_task(self._listen(home), name=f"listen:{home.server_id}")
+        if self._trimmer is None:
+            self._trimmer = asyncio.create_task(self._trim(), name="trim-consoles")
+
+    def leave(self, home: Home) -> None:
+        """The server is deleted."""
+        self._homes.pop(home.server_id, None)
+        if (task := self._tasks.pop(home.server_id, None)) is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        tasks = [*self._tasks.values(), *([self._trimmer] if self._trimmer else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._trimmer = None
+
+    async def _listen(self, home: Home) -> None:
+        while home.pid() is not None:
+            try:
+                await self._hear(home)
+            except Passing:
+                # Another process may be listening; if that one goes, it is our turn.
+                await asyncio.sleep(AGAIN)
+            except Exception:
+                log.exception("listener.unexpected", server=home.server_id)
+                await asyncio.sleep(AGAIN)
+        wanted = home.wanted()
+        if wanted is not None and wanted.power == "on":
+            self._tell(News(home.server_id, "crashed"))
+
+    async def _hear(self, home: Home) -> None:
+        names = ("DEVICE_DELETED", "SHUTDOWN", "RESET")
+        async with connected(home.events) as monitor:
+            with monitor.listening(*names) as events:
+                if (await monitor.command("query-status"))["status"] == "shutdown":
+                    await self._down(home)
+                gone = asyncio.create_task(monitor.gone())
+                try:
+                    while not gone.done():
+                        waiting = asyncio.create_task(events.get())
+                        await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
+                        if not waiting.done():
+                            waiting.cancel()
+                            break
+                        await self._event(home, waiting.result()["event"], waiting.result()["data"])
+                finally:
+                    gone.cancel()
+
+    async def _event(self, home: Home, name: str, data: dict[str, object]) -> None:
+        if name == "SHUTDOWN" and data.get("guest"):
+            await self._down(home)
+        elif name == "RESET" and data.get("guest"):
+            self._tell(News(home.server_id, "running"))
+        elif name == "DEVICE_DELETED":
+            disk = machine.disk_of(str(data.get("device", "")))
+            if disk is not None:
+                await self._let_go(home, disk)
+
+    async def _let_go(self, home: Home, disk: SeenDisk) -> None:
+        try:
+            is_news = await self._unplugged(home, disk)
+        except Fault as fault:
+            log.warning("listener.unplugged", server=home.server_id, volume=disk.volume_id, reason=str(fault))
+            return
+        if is_news:
+            self._tell(News(home.server_id, "unplugged", disk.volume_id, disk.generation))
+
+    async def _down(self, home: Home) -> None:
+        await self._powered_off(home)
+        self._tell(News(home.server_id, "stopped"))
+
+    def _tell(self, news: News) -> None:
+        self._news.put_nowait(news)
+
+    async def _trim(self) -> None:
+        while True:
+            await asyncio.sleep(TRIM)
+            for home in list(self._homes.values()):
+                home.trim_console()

@@ -1,0 +1,131 @@
+"""A volume that a running QEMU has open, as pools reach it (`pools.base.LiveDisk`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from cyclades.backends.local import disks, machine
+from cyclades.backends.local.disks import Present
+from cyclades.backends.local.qmp import Monitor, Refused
+from cyclades.model.errors import Failed, Full, Passing
+from cyclades.pools.base import Blockdev, Progress
+
+_LOOK = 0.02, 0.5  # seconds between looks at a job: at first, and at most
+
+Connect = Callable[[], AbstractAsyncContextManager[Monitor]]
+
+
+class LocalLiveDisk:
+    """`connect` gives the server's monitor, alone, for as long as its context lasts."""
+
+    def __init__(self, connect: Connect, volume_id: str) -> None:
+        self._connect, self._volume_id = connect, volume_id
+
+    async def top(self) -> str:
+        async with self._connect() as monitor:
+            return (await self._present(monitor)).path
+
+    async def switch(self, overlay: Blockdev) -> None:
+        path = machine.path_of(overlay)
+        name = machine.node_name(self._volume_id, path)
+        async with self._connect() as monitor:
+            there = await self._present(monitor)
+            if there.path == path:
+                return
+            if not any(node["node-name"] == name for node in await disks.nodes(monitor)):
+                # Without `backing` QEMU would open the layers below once more, instead of those that it has.
+                new = {**overlay, "node-name": name, "backing": None, "discard": "unmap"}
+                await _asked(monitor, "blockdev-add", new)
+            await _asked(monitor, "blockdev-snapshot", {"node": there.node, "overlay": name})
+
+    async def resize(self, size: int) -> None:
+        async with self._connect() as monitor:
+            there = await self._present(monitor)
+            if there.size < size:
+                await _asked(monitor, "block_resize", {"node-name": there.node, "size": size})
+
+    async def pull(self, base: str | None, progress: Progress) -> None:
+        job = f"pull-{machine.node_prefix(self._volume_id)}"
+        if not await self._start_pull(job, base):
+            return
+        pause, longest = _LOOK
+        async for fraction in self._follow(job):
+            await progress(fraction)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, longest)
+        await self._drop_what_is_bare()
+
+    async def _start_pull(self, job: str, base: str | None) -> bool:
+        """Have the job; False if there is nothing to do any more."""
+        async with self._connect() as monitor:
+            if any(other["id"] == job for other in await monitor.command("query-jobs")):
+                return True
+            there = await self._present(monitor)
+            below = await self._below(monitor, there)
+            if (below[0]["image"]["filename"] if below else None) == base:
+                return False
+            words: dict[str, Any] = {"job-id": job, "device": there.node, "auto-dismiss": False}
+            if base is not None:
+                words["base-node"] = next((n["node-name"] for n in below if n["image"]["filename"] == base), None)
+                if words["base-node"] is None:
+                    raise Failed("The layer is not below the volume.")
+            await _asked(monitor, "block-stream", words)
+            return True
+
+    async def _follow(self, job: str) -> AsyncIterator[float]:
+        """How far the job is, until it has ended."""
+        while True:
+            async with self._connect() as monitor:
+                states = [state for state in await monitor.command("query-jobs") if state["id"] == job]
+                if not states:
+                    return
+                (state,) = states
+                if state["status"] == "concluded":
+                    await _asked(monitor, "job-dismiss", {"id": job})
+                    if "error" in state:
+                        raise _fault(state["error"])
+                    return
+                total = state["total-progress"]
+            yield state["current-progress"] / total if total else 0.0
+
+    async def _below(self, monitor: Monitor, there: Present) -> list[dict[str, Any]]:
+        """The nodes under the top one, nearest first."""
+        by_path = {node["image"]["filename"]: node for node in await disks.nodes(monitor) if node["drv"] != "file"}
+        top = next(node for node in await disks.nodes(monitor) if node["node-name"] == there.node)
+        chain = []
+        while (path := top.get("backing_file")) and path in by_path:
+            top = by_path[path]
+            chain.append(top)
+        return chain
+
+    async def _drop_what_is_bare(self) -> None:
+        """Layers that the top one no longer stands on are ours to close, where we opened them by name."""
+        async with self._connect() as monitor:
+            there = await self._present(monitor)
+            kept = {there.node, *(node["node-name"] for node in await self._below(monitor, there))}
+            prefix = machine.node_prefix(self._volume_id)
+            for node in await disks.nodes(monitor):
+                if node["node-name"].startswith(prefix) and node["node-name"] not in kept:
+                    await _asked(monitor, "blockdev-del", {"node-name": node["node-name"]})
+
+    async def _present(self, monitor: Monitor) -> Present:
+        there = (await disks.present(monitor)).get(self._volume_id)
+        if there is None:
+            raise Passing("The server does not have the volume any more.")
+        return there
+
+
+async def _asked(monitor: Monitor, command: str, arguments: dict[str, Any]) -> None:
+    try:
+        await monitor.command(command, arguments)
+    except Refused as refusal:
+        raise _fault(f"QEMU refused {command}: {refusal}") from refusal
+
+
+def _fault(reason: str) -> Failed | Passing:
+    if "No space left" in reason:
+        return Full(reason)
+    return Passing(reason) if "lock" in reason or "busy" in reason else Failed(reason)
