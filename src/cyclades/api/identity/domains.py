@@ -1,0 +1,89 @@
+"""/domains: spaces of names for users and projects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from cyclades.api.http.request import Request
+from cyclades.api.identity import access, schemas, views
+from cyclades.api.identity.service import SERVICE
+from cyclades.model.names import identity_id
+from cyclades.store import assignments, domains, projects
+from cyclades.store.database import Tx
+
+_FIELDS = {
+    "name": schemas.NAME,
+    "description": schemas.TEXT,
+    "enabled": schemas.BOOLEAN,
+    "options": schemas.OPTIONS,
+}
+_COLUMNS = ("name", "description", "enabled")
+_CREATE = schemas.open_body("domain", _FIELDS, required=("name",))
+_UPDATE = schemas.open_body("domain", _FIELDS)
+
+
+def home(tx: Tx, request: Request) -> str:
+    """The domain in which an admin makes something without naming one: that of the token."""
+    claims = request.claims
+    assert claims is not None
+    if claims.domain_id is not None:
+        return claims.domain_id
+    return projects.get(tx, claims.project_id).domain_id if claims.project_id else domains.DEFAULT
+
+
+@SERVICE.route("GET", "/v3/domains", who="token")
+async def every(request: Request) -> dict[str, Any]:
+    access.admin(request)
+    wanted = schemas.filters(request, "name", "enabled")
+    rows = await request.db.read(lambda tx: domains.every(tx, **wanted))
+    return views.listed(request, "domains", (views.domain(request, row) for row in rows))
+
+
+@SERVICE.route("POST", "/v3/domains", who="token", status=201, body=_CREATE)
+async def create(request: Request) -> dict[str, Any]:
+    access.admin(request)
+    asked, domain_id = request.body["domain"], identity_id()
+    values = {**schemas.columns(asked, _COLUMNS), "extra": schemas.kept_fields(asked, _FIELDS)}
+
+    def add(tx: Tx) -> Row[Any]:
+        domains.add(tx, domain_id, **values)
+        return domains.get(tx, domain_id)
+
+    return {"domain": views.domain(request, await request.db.write(add))}
+
+
+@SERVICE.route("GET", "/v3/domains/{domain_id}", who="token")
+async def show(request: Request) -> dict[str, Any]:
+    claims, domain_id = request.claims, request.ids["domain_id"]
+    assert claims is not None
+
+    def read(tx: Tx) -> Row[Any]:
+        if claims.domain_id != domain_id and not assignments.roles(tx, claims.user_id, "domain", domain_id):
+            access.admin(request)
+        return domains.get(tx, domain_id)
+
+    return {"domain": views.domain(request, await request.db.read(read))}
+
+
+@SERVICE.route("PATCH", "/v3/domains/{domain_id}", who="token", body=_UPDATE)
+async def update(request: Request) -> dict[str, Any]:
+    access.admin(request)
+    asked, domain_id = request.body["domain"], request.ids["domain_id"]
+
+    def change(tx: Tx) -> Row[Any]:
+        kept = schemas.kept_fields(asked, _FIELDS, domains.get(tx, domain_id).extra)
+        domains.change(tx, domain_id, extra=kept, **schemas.columns(asked, _COLUMNS))
+        return domains.get(tx, domain_id)
+
+    row = await request.db.write(change)
+    await request.tokens.revocations.refresh()
+    return {"domain": views.domain(request, row)}
+
+
+@SERVICE.route("DELETE", "/v3/domains/{domain_id}", who="token", status=204)
+async def delete(request: Request) -> None:
+    access.admin(request)
+    await request.db.write(lambda tx: domains.remove(tx, request.ids["domain_id"]))
+    await request.tokens.revocations.refresh()
