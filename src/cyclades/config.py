@@ -63,6 +63,7 @@ class BackendSettings(_Section):
     kind: Literal["local"] = "local"
     directory: Path | None = None
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    user: int = 64321  # and group, of guests' QEMUs where Cyclades runs as root
 
 
 class Quotas(_Section):

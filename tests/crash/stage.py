@@ -146,7 +146,10 @@ class Stage:
 @contextlib.asynccontextmanager
 async def stage(db: Database, directory: Path) -> AsyncIterator[Stage]:
     """An empty stage in `directory`; whatever runs at the end is switched off."""
-    settings = load(None, {}, data=str(directory), database__url=db.url.render_as_string(hide_password=False))
+    url = db.url.render_as_string(hide_password=False)
+    # No guest is there to answer.
+    settings = load(None, {}, data=str(directory), database__url=url, compute__stop_seconds=0.1)
+    settings.backends[0].accelerator = "tcg"
     world = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()

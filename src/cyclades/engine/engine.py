@@ -83,8 +83,10 @@ class Engine:
                 except Exception:
                     log.exception("engine.database")
                     pause = 1.0
+                # Not `wait_for`, which can swallow a cancellation that comes together with the wake-up.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
         finally:
             end_listening()
             heart.cancel()

@@ -71,7 +71,8 @@ class _Follower:
                 log.exception("news.unexpected", backend=self.backend.name)
             waiting = self.unsettled or self.let_go or not missed
             try:
-                await asyncio.wait_for(self.wake.wait(), LOOK_AGAIN if waiting else None)
+                async with asyncio.timeout(LOOK_AGAIN if waiting else None):
+                    await self.wake.wait()
             except TimeoutError:
                 continue
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cyclades.backends.base import Backend
@@ -25,6 +26,11 @@ def build(settings: Settings, db: Database) -> World:
     return World(db, settings, pools, backends)
 
 
+def _group(settings: Settings) -> int | None:
+    """Who a pool's files are for, besides us: the user that guests' QEMUs run under."""
+    return settings.backends[0].user if os.geteuid() == 0 and settings.backends else None
+
+
 def make_directories(settings: Settings) -> None:
     _directory(settings.data, _PASS)
     _directory(settings.image_dir, _OWN)
@@ -34,13 +40,19 @@ def make_directories(settings: Settings) -> None:
 def _pool(settings: Settings, pool: PoolSettings, db: Database) -> Pool:
     directory = pool.directory or settings.data / "pools" / pool.name
     _directory(directory, _PASS)
-    return Qcow2Pool(pool.name, directory, db)
+    return Qcow2Pool(pool.name, directory, db, group=_group(settings))
 
 
 def _backend(settings: Settings, backend: BackendSettings) -> Backend:
     directory = backend.directory or settings.data / "servers"
     _directory(directory, _PASS)
-    return LocalBackend(backend.name, directory, accelerator=backend.accelerator)
+    return LocalBackend(
+        backend.name,
+        directory,
+        accelerator=backend.accelerator,
+        user=backend.user,
+        reboot_patience=settings.compute.stop_seconds,
+    )
 
 
 def _directory(path: Path, mode: int) -> None:

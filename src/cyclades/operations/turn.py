@@ -45,7 +45,8 @@ async def wait_for_turn(work: Work[Any], server_id: str) -> None:
             if left <= 0:
                 raise Away(f"Waits until the server's {older} has ended.")
             try:
-                await asyncio.wait_for(ended.wait(), left)
+                async with asyncio.timeout(left):
+                    await ended.wait()
             except TimeoutError:
                 continue
     finally:

@@ -51,7 +51,8 @@ async def boots(accelerator: str, qemu: str) -> bool:
         )
         assert process.stdout is not None
         try:
-            await asyncio.wait_for(process.stdout.readuntil(_WORD), _SECONDS)
+            async with asyncio.timeout(_SECONDS):
+                await process.stdout.readuntil(_WORD)
         except (TimeoutError, asyncio.IncompleteReadError):
             return False
         finally:

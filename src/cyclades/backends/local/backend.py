@@ -157,7 +157,8 @@ class LocalBackend:
                 keys = [{"type": "qcode", "data": key} for key in ("ctrl", "alt", "delete")]
                 with contextlib.suppress(TimeoutError, Refused):
                     await monitor.command("send-key", {"keys": keys})
-                    await asyncio.wait_for(events.get(), self._reboot_patience)
+                    async with asyncio.timeout(self._reboot_patience):
+                        await events.get()
                     return
             await monitor.command("system_reset")
             if await _status(monitor) == "paused":

@@ -115,7 +115,8 @@ async def ended(home: Home, *, seconds: float) -> bool:
     try:
         if home.pid() != pid or select.select([descriptor], [], [], 0)[0]:
             return True
-        await asyncio.wait_for(gone, seconds)
+        async with asyncio.timeout(seconds):
+            await gone
         return True
     except TimeoutError:
         return False

@@ -38,7 +38,8 @@ class Monitor:
 
     async def command(self, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
         try:
-            return await asyncio.wait_for(self._client.execute(name, arguments), COMMAND_SECONDS)
+            async with asyncio.timeout(COMMAND_SECONDS):
+                return await self._client.execute(name, arguments)
         except ExecuteError as error:
             raise Refused(str(error)) from error
         except TimeoutError as error:
@@ -71,7 +72,8 @@ async def connected(socket: Path, *, wait: float = CONNECT_SECONDS) -> AsyncIter
     # Paths of sockets are short (108 bytes), directories need not be.
     directory = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
     try:
-        await asyncio.wait_for(client.connect(f"/proc/self/fd/{directory}/{socket.name}"), wait)
+        async with asyncio.timeout(wait):
+            await client.connect(f"/proc/self/fd/{directory}/{socket.name}")
     except (QMPError, OSError, EOFError, TimeoutError) as error:
         await _leave(client)
         raise Passing("The server's QEMU cannot be reached.") from error
@@ -86,4 +88,5 @@ async def connected(socket: Path, *, wait: float = CONNECT_SECONDS) -> AsyncIter
 async def _leave(client: QMPClient) -> None:
     # A QEMU that died meanwhile makes this raise; there is nothing left to leave then.
     with contextlib.suppress(QMPError, EOFError, OSError, TimeoutError):
-        await asyncio.wait_for(client.disconnect(), CONNECT_SECONDS)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.disconnect()
