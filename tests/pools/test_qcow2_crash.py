@@ -22,7 +22,7 @@ from tests.pools.disk_io import content, write
 from cyclades.model.units import KIB
 from cyclades.pools import qemu_img
 from cyclades.pools.base import at_rest
-from cyclades.pools.qcow2 import Qcow2Pool
+from cyclades.pools.qcow2 import Qcow2Pool, stream
 from cyclades.store import layers as rows
 from cyclades.store.database import Database
 
@@ -112,6 +112,7 @@ def points(monkeypatch: pytest.MonkeyPatch) -> Points:
     points = Points()
     monkeypatch.setattr(asyncio, "to_thread", points.around(asyncio.to_thread))
     monkeypatch.setattr(qemu_img, "run", points.around(qemu_img.run))
+    monkeypatch.setattr(stream, "pull", points.around(stream.pull))
     return points
 
 

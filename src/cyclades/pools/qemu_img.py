@@ -30,6 +30,7 @@ _MOST_ERRORS = 2 * KIB
 _ADDRESS_SPACE = GIB
 _CPU_SECONDS = 60
 _SLOWEST = 20 * MIB  # bytes in a second of CPU that a copy must manage at least
+_FULL = "The pool has no space left."
 _NO_SPACE = ("No space left on device", "File too large", "Disk quota exceeded")
 _SIGNALS = {-signal.SIGKILL: "it was killed", -signal.SIGXCPU: "it took too long"}
 
@@ -114,13 +115,19 @@ async def _last(stream: asyncio.StreamReader) -> bytes:
 
 def _fault(args: Sequence[str | Path], code: int, errors: str) -> Fault:
     _log.warning("qemu-img failed", args=[str(arg) for arg in args], code=code, errors=errors)
-    if code == -signal.SIGXFSZ or any(why in errors for why in _NO_SPACE):
-        return Full("The pool has no space left.")
+    if code == -signal.SIGXFSZ:
+        return Full(_FULL)
+    return fault(f"qemu-img {args[0]}", _SIGNALS.get(code) or errors or f"exit code {code}", code)
+
+
+def fault(what: str, errors: str, code: int = 1) -> Fault:
+    """What QEMU's own words for an error mean."""
+    if any(why in errors for why in _NO_SPACE):
+        return Full(_FULL)
     if "Failed to get" in errors and "lock" in errors:
         return Passing("The disk is in use by another program.")
     last = errors.rsplit("\n", 1)[-1].removeprefix("qemu-img: ")
-    what = _SIGNALS.get(code) or _DIRECTORIES.sub("", last) or f"exit code {code}"
-    return QemuImgError(f"qemu-img {args[0]} failed: {what}", code)
+    return QemuImgError(f"{what} failed: {_DIRECTORIES.sub('', last)}", code)
 
 
 async def info(path: Path, file_format: str, *, limits: Limits | None = None) -> dict[str, Any]:
@@ -133,15 +140,6 @@ async def info(path: Path, file_format: str, *, limits: Limits | None = None) ->
 
 async def resize(path: Path, size: int, *, fds: Sequence[int] = ()) -> None:
     await run("resize", "-q", "-f", "qcow2", path, str(size), fds=fds)
-
-
-async def rebase(path: Path, base: Path | None, *, fds: Sequence[int] = ()) -> None:
-    """Put the layer `path` onto `base` (None: onto nothing), copying into it what lies between. `base` lies in the
-    same directory and ends with its format; the name is written without the directory, so that it can move."""
-    target = ["-b", "" if base is None else base.name]
-    if base is not None:
-        target += ["-F", base.suffix[1:]]
-    await run("rebase", "-q", "-f", "qcow2", *target, path, fds=fds)
 
 
 async def commit(path: Path, *, fds: Sequence[int] = ()) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Row
 from cyclades.model.errors import Fault, Passing
 from cyclades.pools import qemu_img
 from cyclades.pools.base import FindLive, no_progress
-from cyclades.pools.qcow2 import files
+from cyclades.pools.qcow2 import files, stream
 from cyclades.pools.qcow2.layers import Layers, in_thread
 from cyclades.store import layers as rows
 from cyclades.store.database import Tx
@@ -101,7 +101,7 @@ async def _merge(layers: Layers, held: AsyncExitStack, lower_id: str, upper_id: 
         await disk.pull(None if base_path is None else str(base_path), no_progress)
     elif await in_thread(files.in_use, upper_path):
         return False
-    elif volume is not None and lower.format == "qcow2" and files.used(upper_path) < files.used(lower_path):
+    elif volume is not None and lower.format == "qcow2" and files.used(upper_path) <= files.used(lower_path):
         # The other way round copies less: down into the lower layer, which then is the volume's.
         await in_thread(layers.files.set_written, lower_path, True)
         await qemu_img.commit(upper_path, fds=fds)
@@ -111,7 +111,7 @@ async def _merge(layers: Layers, held: AsyncExitStack, lower_id: str, upper_id: 
         return True
     else:
         await in_thread(layers.files.set_written, upper_path, True)
-        await qemu_img.rebase(upper_path, base_path, fds=fds)
+        await stream.pull([upper_path, lower_path], base_path, fds=fds)
         await in_thread(files.sync, upper_path)
         await in_thread(layers.files.set_written, upper_path, volume is not None)
     await layers.db.write(lambda tx: _close_gap(tx, lower, upper_id))
@@ -155,6 +155,7 @@ async def flatten(layers: Layers, volume: Row[Any], live: FindLive) -> None:
         elif await in_thread(files.in_use, path):
             raise Passing("The volume is open in a QEMU that cannot be asked now.")
         else:
-            await qemu_img.rebase(path, None, fds=[lock])
+            chain = await layers.db.read(lambda tx: rows.chain(tx, volume.layer_id))
+            await stream.pull([layers.path(row) for row in chain], None, fds=[lock])
             await in_thread(files.sync, path)
         await layers.db.write(lambda tx: rows.change(tx, volume.layer_id, parent_id=None))
