@@ -23,7 +23,7 @@ from cyclades.operations.image_create import Wanted as WantedImage
 from cyclades.operations.image_in_pool import ensure_in_pool
 from cyclades.operations.new_volume import Wanted as WantedVolume
 from cyclades.pools.qcow2 import Qcow2Pool
-from cyclades.store import images, operations, volume_types, volumes
+from cyclades.store import images, operations, quotas, volume_types, volumes
 from cyclades.store.database import Database
 from cyclades.store.schema import operation
 
@@ -171,6 +171,30 @@ async def test_a_deletion_waits_for_operations_that_began_before_it(world: World
             lambda tx: tx.execute(operation.update().where(operation.c.id == "o" * 36).values(ended_at=1))
         )
         await until_ended("image_delete")
+    assert list(world.settings.image_dir.iterdir()) == []
+
+
+async def test_an_image_whose_deletion_failed_can_be_deleted_again(world: World) -> None:
+    image_id = await upload(world)
+
+    class Broken(Qcow2Pool):
+        async def delete(self, *args: Any, **named: Any) -> None:
+            raise Failed("broken on purpose")
+
+    broken = Broken("local", world.settings.data / "pool", world.db)
+    await delete(world, image_id)
+    async with an_engine(World(world.db, world.settings, {"local": broken}, {})) as until_ended:
+        assert (await until_ended("image_delete")).state == "failed"
+    row = await world.db.read(lambda tx: images.get(tx, MEMBER, image_id))
+    assert row.status == "pending_delete"
+    used = await world.db.read(lambda tx: quotas.usage(tx, MEMBER.project_id))
+    assert (used["images"], used["image_bytes"]) == (1, len(CONTENT))
+    await world.db.write(lambda tx: tx.execute(operation.delete()))
+    await delete(world, image_id)
+    async with an_engine(world) as until_ended:
+        assert (await until_ended("image_delete")).state == "done"
+    used = await world.db.read(lambda tx: quotas.usage(tx, MEMBER.project_id))
+    assert not any(used.values())
     assert list(world.settings.image_dir.iterdir()) == []
 
 

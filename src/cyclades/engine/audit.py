@@ -21,7 +21,7 @@ from cyclades.store import schema
 from cyclades.store.database import Tx
 
 # Images in these wait for a client or for nobody.
-_IMAGE_STEADY = frozenset({"queued", "saving", "active", "deactivated", "deleted"})
+_IMAGE_STEADY = frozenset({"queued", "saving", "active", "deactivated", "pending_delete", "deleted"})
 # A volume in these has a disk for certain; in an error it may have one or not.
 _HAS_DISK = frozenset({"available", "in-use", "reserved", "maintenance", "awaiting-transfer"})
 

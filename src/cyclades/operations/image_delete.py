@@ -64,8 +64,11 @@ def done(tx: Tx, work: Work[Args]) -> None:
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:
-    """The row stays deleted and keeps the name of its file: reconciliation finds what is left by it."""
-    images.change(tx, work.args.image_id, operation_id=None)
+    """The image shows and counts again, so that it can be deleted once more. Nothing else can be done with it."""
+    row = images.hold_even_deleted(tx, work.args.image_id)
+    images.change(tx, row.id, status="pending_delete", deleted_at=None, operation_id=None)
+    # Not `take`: what is there counts, whatever the limit.
+    quotas.give_back(tx, row.project_id, {quota.IMAGES: -1, **quota.of_image(-(row.size or 0))})
 
 
 OPERATION = Operation(

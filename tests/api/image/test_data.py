@@ -310,16 +310,19 @@ async def test_an_image_deleted_during_its_upload(member: Client, files: Files, 
     assert await usage() == {}
 
 
-async def exchange(database: Database, settings: Settings, image_id: str, *messages: dict[str, Any]) -> Any:
-    """A PUT as the web server tells the application of it, message by message; returns the answer's status."""
+async def exchange(
+    database: Database, settings: Settings, image_id: str, *messages: dict[str, Any], method: str = "PUT"
+) -> list[dict[str, Any]]:
+    """A request as the web server tells the application of it, message by message; returns what was sent back."""
     app = application([SERVICE], Shared(database, settings, PlainTokens()))
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "PUT", "scheme": "http",
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
         "path": f"{IMAGES}/{image_id}/file", "raw_path": b"", "query_string": b"", "root_path": "",
         "headers": [(b"x-auth-token", token(PROJECT).encode()), (b"content-type", BYTES["Content-Type"].encode())],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1),
     }  # fmt: skip
-    to_come, sent = iter(messages), []
+    to_come = iter(messages)
+    sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
         return next(to_come)
@@ -328,7 +331,7 @@ async def exchange(database: Database, settings: Settings, image_id: str, *messa
         sent.append(message)
 
     await app(scope, receive, send)
-    return sent[0]["status"]
+    return sent
 
 
 async def test_a_client_that_goes_away_leaves_nothing(
@@ -336,8 +339,20 @@ async def test_a_client_that_goes_away_leaves_nothing(
 ) -> None:
     made = await make(member)
     part = {"type": "http.request", "body": b"a" * 3 * MIB, "more_body": True}
-    assert await exchange(database, settings, made["id"], part, part, {"type": "http.disconnect"}) == 400
+    sent = await exchange(database, settings, made["id"], part, part, {"type": "http.disconnect"})
+    assert sent[0]["status"] == 400
     await is_queued_and_nothing_left(member, made["id"], usage, files)
+
+
+async def test_an_image_is_not_read_for_a_client_that_went_away(
+    member: Client, database: Database, settings: Settings
+) -> None:
+    made = await make(member)
+    await put(member, made["id"], in_chunks(bytes(64 * MIB), MIB))
+    whole = {"type": "http.request", "body": b"", "more_body": False}
+    sent = await exchange(database, settings, made["id"], whole, {"type": "http.disconnect"}, method="GET")
+    assert sent[0]["status"] == 200
+    assert sum(len(message.get("body", b"")) for message in sent) < 8 * MIB
 
 
 async def test_a_client_that_sends_nothing_any_more_leaves_nothing(

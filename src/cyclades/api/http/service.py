@@ -7,6 +7,7 @@ The table is data (`Service.routes`), so that tests and documents can be made fr
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -353,9 +354,20 @@ class _Exchange:
         assert answer.stream is not None
         headers.append((b"content-type", answer.media.encode()))
         await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        async for chunk in answer.stream:
-            await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+        gone = asyncio.create_task(self._disconnected())
+        try:
+            async for chunk in answer.stream:
+                if gone.done():
+                    return  # the web server drops what is sent from now on, and would have us send it all
+                await self.send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            gone.cancel()
         await self.send({"type": "http.response.body", "body": b""})
+
+    async def _disconnected(self) -> None:
+        """Returns when the client has gone away; only for use when the whole body was read."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
 
     def _log(self, status: int, seconds: float) -> None:
         method = self.scope["method"]
