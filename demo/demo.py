@@ -31,7 +31,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 PROGRAMS = Path(sys.executable).parent  # where `cyclades` and `openstack` are installed
 PATIENCE = 300  # seconds for anything that the cloud or a guest does, on a busy machine without KVM
-SSH_PORT = 22  # of a server's address on this machine
+SSH_PORT = 2222  # of a server's address on this machine
 TEXT = "Bury me on the island, said the volume, and I shall remember."
 TABLES = ("volume", "snapshot", "image", "server", "attachment")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,9 +28,9 @@ ConfigFile = Annotated[
 ]
 
 
-def _settings(config: Path | None, **given: object) -> Settings:
+def _settings(config: Path | None, **given: Any) -> Settings:
     try:
-        return load(config, **given)
+        return load(config, os.environ, **given)
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -50,8 +52,9 @@ def up(
 ) -> None:
     """Run a whole cloud in this one process, until stopped.
 
-    APIs, engine, QEMU servers and SQLite, all in one directory. The first start makes the projects admin and demo and writes
-    openrc, openrc-demo and clouds.yaml into it. Servers outlive the process: the next `up` finds them running.
+    APIs, engine, QEMU servers and SQLite, all in one directory. The first start makes the projects admin and demo
+    and writes openrc, openrc-demo and clouds.yaml into it. Servers outlive the process: the next `up` finds them
+    running.
     """
     from cyclades.cli import serve
 
@@ -108,10 +111,9 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _run(start: object) -> None:
+def _run(start: Callable[[], None]) -> None:
     from cyclades.cli.serve import Refused
 
-    assert callable(start)
     try:
         start()
     except Refused as error:

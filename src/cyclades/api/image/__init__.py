@@ -5,4 +5,6 @@ from __future__ import annotations
 from cyclades.api.image import actions, data, images, schemas, versions
 from cyclades.api.image.service import SERVICE
 
-__all__ = ["SERVICE", "actions", "data", "images", "schemas", "versions"]
+SERVICES = (SERVICE,)
+
+__all__ = ["SERVICES", "actions", "data", "images", "schemas", "versions"]
