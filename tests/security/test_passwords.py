@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from argon2 import PasswordHasher
 
 from cyclades.config import Identity
 from cyclades.model.errors import Unavailable
@@ -30,13 +31,13 @@ async def test_right_and_wrong(passwords: Passwords) -> None:
 async def test_without_a_user_the_work_is_the_same(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same hash function, with the same costs, runs to its end."""
     worked: list[str] = []
-    verify = passwords_module.PasswordHasher.verify
+    verify = PasswordHasher.verify
 
     def counted(self: object, stored: str, password: str) -> bool:
         worked.append(stored)
         return verify(passwords._hasher, stored, password)
 
-    monkeypatch.setattr(passwords_module.PasswordHasher, "verify", counted)
+    monkeypatch.setattr(PasswordHasher, "verify", counted)
     real = await passwords.hash("x")
     assert not await passwords.verify(real, "y")
     assert not await passwords.verify(None, "y")

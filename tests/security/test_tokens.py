@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ async def test_each_token_is_another(tokens: Tokens) -> None:
 async def test_expiry_holds_for_remembered_tokens_too(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     token, claims = tokens.issue(USER, seen=0)
     tokens.check(token)
-    monkeypatch.setattr(tokens_module.time, "time_ns", lambda: claims.expires_at * 1000)
+    monkeypatch.setattr(time, "time_ns", lambda: claims.expires_at * 1000)
     with pytest.raises(Unauthorized):
         tokens.check(token)
 

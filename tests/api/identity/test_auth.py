@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.api.identity.conftest import PASSWORDS, URL, Cloud
 
+from cyclades.security.logins import Limits
+
 ADMIN_SCOPE = {"project": {"name": "admin", "domain": {"name": "Default"}}}
 
 
@@ -123,13 +125,12 @@ async def test_disabled_users_and_domains_do_not_log_in(cloud: Cloud) -> None:
     domain = (await cloud.admin("POST", "/domains", {"domain": {"name": "d"}})).json()["domain"]["id"]
     user = {"name": "x", "domain_id": domain, "password": "a password"}
     user_id = (await cloud.admin("POST", "/users", {"user": user})).json()["user"]["id"]
-    there = {"domain": {"id": domain}}
-    assert (await cloud.login("x", **there)).status_code == 201
+    assert (await cloud.login("x", domain={"id": domain})).status_code == 201
     await cloud.admin("PATCH", f"/users/{user_id}", {"user": {"enabled": False}})
-    assert (await cloud.login("x", **there)).status_code == 401
+    assert (await cloud.login("x", domain={"id": domain})).status_code == 401
     await cloud.admin("PATCH", f"/users/{user_id}", {"user": {"enabled": True}})
     await cloud.admin("PATCH", f"/domains/{domain}", {"domain": {"enabled": False}})
-    assert (await cloud.login("x", **there)).status_code == 401
+    assert (await cloud.login("x", domain={"id": domain})).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -205,21 +206,18 @@ async def test_forged_and_garbage_tokens(cloud: Cloud) -> None:
         f"{_part({'alg': 'HS256'})}.{payload}.{signature}",
         f"{head}.{payload}.{signature[::-1]}",
     ):
-        headers = {"X-Auth-Token": forged.encode()}
+        headers = {b"X-Auth-Token": forged.encode()}
         answer = await cloud.http.get("/identity/v3/auth/projects", headers=headers)
         assert answer.status_code == 401, forged[:80]
     assert await cloud.works(token)
 
 
-async def test_too_many_failed_logins(cloud: Cloud, settings: Any) -> None:
-    settings.identity.logins_per_minute = 3
-    fresh = type(cloud.shared.logins)(settings.identity)
-    object.__setattr__(cloud.shared, "logins", fresh)
+async def test_too_many_failed_logins(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud.shared.logins, "_limits", Limits(3))
     answers = [await cloud.login("demo", password="wrong") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
     assert int(answers[-1].headers["retry-after"]) > 0
     assert answers[-1].json()["error"]["title"] == "Too Many Requests"
-    fresh.close()
 
 
 async def test_own_lists(cloud: Cloud) -> None:

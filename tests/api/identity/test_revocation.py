@@ -111,20 +111,20 @@ async def test_a_revoked_token_cannot_be_exchanged_where_that_is_not_known_yet(s
     assert answer.status_code == 401
 
 
-async def test_a_change_during_a_login_ends_that_logins_token(start: Start) -> None:
+async def test_a_change_during_a_login_ends_that_logins_token(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The password is right when it is looked up, and another one by the time the token is made."""
     here, elsewhere = await start(), await start()
     user = await here.id_of("users", "demo")
     assert here.shared.logins is not None
     check = here.shared.logins.check
 
-    async def slow(*args: Any) -> bool:
-        right = await check(*args)
+    async def slow(user_id: str, address: str, stored: str | None, password: str) -> bool:
+        right = await check(user_id, address, stored, password)
         await elsewhere.admin("PATCH", f"/users/{user}", {"user": {"password": "new"}})
         return right
 
     await elsewhere.admin("GET", "/users")
-    here.shared.logins.check = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(here.shared.logins, "check", slow)
     token = await here.token("demo")
     await here.shared.tokens.revocations.refresh()
     assert not await here.works(token)
