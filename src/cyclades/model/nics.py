@@ -1,7 +1,7 @@
 """The network of a server: everything follows from one small number, unique among a backend's living servers.
 
 Each server has a subnet of eight addresses of its own, so that none reaches another; the host reaches it through a
-loopback address of its own.
+loopback address of its own. Those a machine shares between all its clouds, so each cloud begins somewhere else.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import NamedTuple
 from uuid import NAMESPACE_DNS, uuid5
+from zlib import crc32
 
 NETWORK_NAME = "cyclades"
 NETWORK_ID = str(uuid5(NAMESPACE_DNS, "network.cyclades"))
 
 _SUBNETS = int(IPv4Address("10.64.0.0"))  # a /10 of /29s
 _GUEST_IN_SUBNET = 4
-_FORWARDS = int(IPv4Address("127.64.0.0"))
+_FORWARDS = int(IPv4Address("127.64.0.1"))  # and the rest of the /10
+_FORWARDS_MOST = (1 << 22) - 2
 MOST = 1 << 19
 
 
@@ -27,11 +29,11 @@ class Addresses(NamedTuple):
     forward: str
 
 
-def addresses(number: int) -> Addresses:
-    """`number` is 1 or more, less than `MOST`."""
+def addresses(number: int, cloud: str) -> Addresses:
+    """`number` is 1 or more, less than `MOST`; `cloud` is what tells this cloud from others."""
     if not 0 < number < MOST:
         raise ValueError(f"there is no network number {number}")
     mac = "52:54:00:" + ":".join(f"{byte:02x}" for byte in number.to_bytes(3, "big"))
-    return Addresses(
-        mac, str(IPv4Address(_SUBNETS + 8 * number + _GUEST_IN_SUBNET)), str(IPv4Address(_FORWARDS + number))
-    )
+    address = IPv4Address(_SUBNETS + 8 * number + _GUEST_IN_SUBNET)
+    forward = IPv4Address(_FORWARDS + (crc32(cloud.encode()) + number) % _FORWARDS_MOST)
+    return Addresses(mac, str(address), str(forward))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy import Row
 
 from cyclades.config import Settings
@@ -115,7 +116,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
         metadata=asked.metadata,
         tags=list(asked.tags),
         extra=asked.extra,
-        nics=[] if number is None else [nics.addresses(number)._asdict()],
+        nics=[] if number is None else [nics.addresses(number, _cloud(settings))._asdict()],
         nic_number=number,
         operation_id=op_id,
     )
@@ -125,6 +126,12 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
     args = Args(server_id, backend, parts)
     submit(tx, caller, OPERATION, args, resource_kind="server", resource_id=server_id, op_id=op_id)
     return server_id
+
+
+def _cloud(settings: Settings) -> str:
+    """The same in all of a cloud's processes: where its database is."""
+    url = sa.make_url(settings.database_url)
+    return f"{url.host}:{url.port}/{url.database}"
 
 
 @contextmanager
