@@ -27,7 +27,8 @@ _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
 _DIRECTORIES = re.compile(r"(?:/[^/\s'\"]+)+/")
 _MOST_OUTPUT = 64 * KIB
 _MOST_ERRORS = 2 * KIB
-_ADDRESS_SPACE = GIB
+_ADDRESS_SPACE = 2 * GIB
+_STACK = MIB  # of a thread: qemu-img starts dozens, and the address space counts them whole
 _CPU_SECONDS = 60
 _SLOWEST = 20 * MIB  # bytes in a second of CPU that a copy must manage at least
 _FULL = "The pool has no space left."
@@ -44,10 +45,11 @@ class Limits:
     file_size: int | None = None
 
     def command(self) -> list[str]:
-        command = ["prlimit", f"--as={self.address_space}", f"--cpu={self.cpu_seconds}", "--core=0"]
+        command = ["prlimit", f"--as={self.address_space}", f"--stack={_STACK}", f"--cpu={self.cpu_seconds}"]
+        command.append("--core=0")
         if self.file_size is not None:
             command.append(f"--fsize={self.file_size}")
-        return [*command, "--"]
+        return [*command, "--", "env", "MALLOC_ARENA_MAX=1"]  # an arena for each thread would count, too
 
 
 class QemuImgError(Failed):
