@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.api.client import client, token
 
-from cyclades.api.image import SERVICE
+from cyclades.api.image.service import SERVICE
 from cyclades.config import Settings, load
 from cyclades.engine.engine import Engine
 from cyclades.operations.base import World

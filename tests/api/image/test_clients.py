@@ -22,7 +22,7 @@ from tests.api.image.conftest import OTHER, PROJECT
 
 from cyclades.api.app import application
 from cyclades.api.http.service import Shared
-from cyclades.api.image import SERVICE
+from cyclades.api.image.service import SERVICE
 from cyclades.config import Settings, load
 from cyclades.store.database import Database
 from cyclades.store.schema import metadata

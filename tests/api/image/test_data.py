@@ -21,7 +21,7 @@ from tests.api.image.conftest import BYTES, IMAGES, PATCH, PROJECT, Client, make
 
 from cyclades.api.app import application
 from cyclades.api.http.service import Shared
-from cyclades.api.image import SERVICE
+from cyclades.api.image.service import SERVICE
 from cyclades.config import Settings
 from cyclades.model.units import KIB, MIB
 from cyclades.operations import image_upload
