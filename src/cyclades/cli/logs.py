@@ -14,7 +14,8 @@ def configure(level: str) -> None:
     """What is below `level` is not even put together."""
     terminal = sys.stderr.isatty()
     shape: list[structlog.types.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        # Rich's traceback would show the values of variables, passwords among them.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
