@@ -236,6 +236,8 @@ async def test_stopped_anywhere(name: str, then: str, lab: Lab, tmp_path: Path, 
                 point += 1
             points.disarm()
             await verb(engine.pool)
+            if not expected:
+                assert list(engine.layers.iterdir()) == []  # without waiting for tidy
             if await engine.pool.tidy():
                 assert await engine.pool.tidy() == []
             assert await contents(engine.pool, tmp_path) == expected

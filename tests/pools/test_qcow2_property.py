@@ -134,5 +134,5 @@ def _choose(pick: int, names: dict[str, bytearray] | dict[str, bytes]) -> str:
 
 TestDisks = Disks.TestCase
 TestDisks.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
