@@ -7,13 +7,14 @@ row since before that look; so news that comes late, twice or never does no harm
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import structlog
 from sqlalchemy import Row
 
 from cyclades.backends.base import Backend, News, SeenServer
-from cyclades.model.errors import Away, NotFound, Passing, Refusal
+from cyclades.model.errors import Fault, NotFound, Refusal
 from cyclades.operations import volume_detach
 from cyclades.operations.base import World
 from cyclades.store import attachments, servers
@@ -57,38 +58,31 @@ class _Follower:
             self.wake.set()
 
     async def work(self) -> None:
-        missed = False
+        all_known = False
         while True:
             self.wake.clear()
             try:
-                if not missed:
-                    await self._what_was_missed()
-                    missed = True
+                if not all_known:
+                    # What was missed while nobody listened: every server is looked at once.
+                    rows = await self.world.db.read(lambda tx: servers.of_backend(tx, self.backend.name))
+                    self.unsettled.update(dict.fromkeys(row.id for row in rows))
+                    all_known = True
                 await self._settle_all()
-            except (Away, Passing) as fault:
-                log.warning("news.backend", backend=self.backend.name, reason=str(fault))
             except Exception:
                 log.exception("news.unexpected", backend=self.backend.name)
-            waiting = self.unsettled or self.let_go or not missed
+            waiting = self.unsettled or self.let_go or not all_known
             try:
                 async with asyncio.timeout(LOOK_AGAIN if waiting else None):
                     await self.wake.wait()
             except TimeoutError:
                 continue
 
-    async def _what_was_missed(self) -> None:
-        rows = await self.world.db.read(lambda tx: servers.of_backend(tx, self.backend.name))
-        seen = {server.server_id: server for server in await self.backend.servers()}
-        for row in rows:
-            if row.operation_id is not None or _correction(row, seen.get(row.id)):
-                self.unsettled[row.id] = None
-
     async def _settle_all(self) -> None:
         for server_id in list(self.unsettled):
             if await self._settle(server_id):
                 self.unsettled.pop(server_id, None)
         for news in list(self.let_go):
-            if await self.world.db.write(lambda tx, news=news: _complete_detach(tx, news)):  # type: ignore[misc]
+            if await self.world.db.write(partial(_complete_detach, news=news)):
                 self.let_go.remove(news)
 
     async def _settle(self, server_id: str) -> bool:
@@ -99,15 +93,20 @@ class _Follower:
             return True
         if row.operation_id is not None:
             return False
-        values = _correction(row, await self.backend.look(server_id))
+        try:
+            seen = await self.backend.look(server_id)
+        except Fault as fault:
+            log.warning("news.look", backend=self.backend.name, server=server_id, reason=str(fault))
+            return False
+        values = _correction(row, seen)
         if not values:
             return True
         return await self.world.db.write(lambda tx: servers.change_unless_touched(tx, row, **values))
 
 
-def _correction(row: Row[Any], seen: SeenServer | None) -> dict[str, Any]:
+def _correction(row: Row[Any], seen: SeenServer) -> dict[str, Any]:
     """What of the row is not as the backend shows it."""
-    power = "missing" if seen is None else seen.power
+    power = seen.power
     if row.status not in ("ACTIVE", "SHUTOFF"):
         return {}
     if power in ("running", "paused"):

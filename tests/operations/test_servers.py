@@ -1,0 +1,246 @@
+"""Servers and attachments on a real pool and real QEMUs; no guest boots in them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.crash.scenarios_servers import a_blank_volume, a_flavor, a_server, an_attachment
+from tests.crash.stage import PROJECT, Stage, stage
+
+from cyclades.model import quota
+from cyclades.model.errors import Failed, Invalid, WrongState
+from cyclades.model.names import volume_disk
+from cyclades.operations import (
+    server_console,
+    server_create,
+    server_delete,
+    server_reboot,
+    server_start,
+    server_stop,
+    snapshot_create,
+    volume_attach,
+    volume_detach,
+    volume_extend,
+)
+from cyclades.operations.new_volume import Wanted
+from cyclades.operations.server_create import Asked, Disk
+from cyclades.store import attachments, flavors, quotas, schema
+from cyclades.store.database import Database
+
+
+@pytest.fixture
+async def cloud(database: Database, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(database, tmp_path / "cloud") as found:
+        yield found
+
+
+async def server_row(cloud: Stage, server_id: str) -> Any:
+    return await cloud.one(schema.server, server_id)
+
+
+async def volume_row(cloud: Stage, volume_id: str) -> Any:
+    return await cloud.one(schema.volume, volume_id)
+
+
+async def plugged(cloud: Stage, server_id: str) -> dict[str, int | None]:
+    """What the backend shows: the index of each volume."""
+    return {disk.volume_id: disk.index for disk in (await cloud.world.backends["local"].look(server_id)).disks}
+
+
+async def attach(cloud: Stage, server_id: str, volume_id: str, *, ends: bool = False) -> None:
+    await cloud.do(
+        lambda tx: volume_attach.start(tx, cloud.caller, server_id, volume_id, tag=None, delete_on_termination=ends)
+    )
+
+
+async def usage(cloud: Stage) -> dict[str, int]:
+    return await cloud.db.read(lambda tx: quotas.usage(tx, PROJECT))
+
+
+async def test_a_server_with_several_volumes_comes_up_and_goes(cloud: Stage) -> None:
+    existing = await a_blank_volume(cloud)
+    goes, stays = Disk(new=Wanted(size=1), delete_on_termination=True), Disk(new=Wanted(size=1))
+    server_id = await a_server(cloud, disks=(goes, stays, Disk(volume_id=existing)))
+    row = await server_row(cloud, server_id)
+    assert (row.status, row.task_state, row.power, row.reason) == ("ACTIVE", None, "running", None)
+    attached = await cloud.db.read(lambda tx: attachments.of_server(tx, server_id))
+    assert [(one.disk_index, one.status) for one in attached] == [(index, "attached") for index in range(4)]
+    assert await plugged(cloud, server_id) == {one.volume_id: one.disk_index for one in attached}
+    assert {(await volume_row(cloud, one.volume_id)).status for one in attached} == {"in-use"}
+    pool = cloud.world.pools["local"]
+    owners = [await pool.find(volume_disk(one.volume_id)) for one in attached]
+    assert {disk.owner for disk in owners if disk} == {f"local/{server_id}"}
+    assert await cloud.differences() == []
+
+    await cloud.do(lambda tx: server_delete.start(tx, cloud.caller, server_id))
+    ends = [(await volume_row(cloud, one.volume_id)).status for one in attached]
+    assert ends == ["deleted", "deleted", "available", "available"]
+    assert (await server_row(cloud, server_id)).status == "DELETED"
+    used = await usage(cloud)
+    assert (used[quota.SERVERS], used[quota.CORES], used[quota.RAM], used[quota.VOLUMES]) == (0, 0, 0, 2)
+    await cloud.clear()
+
+
+async def test_a_server_that_does_not_come_up_leaves_nothing_but_its_reason(cloud: Stage) -> None:
+    existing, flavor_id = await a_blank_volume(cloud), await a_flavor(cloud)
+    before = await usage(cloud)
+    await cloud.db.write(lambda tx: flavors.change(tx, flavor_id, ram=1 << 30))  # MiB that no machine has
+    await cloud.db.write(lambda tx: quotas.set_limit(tx, PROJECT, quota.RAM, -1))
+    asked = Asked(name="one", flavor_id=flavor_id, image_id=await cloud.add_image(), disks=(Disk(volume_id=existing),))
+    asked = replace(asked, disks=(*asked.disks, Disk(new=Wanted(size=1))))
+    server_id = await cloud.do(lambda tx: server_create.start(tx, cloud.caller, cloud.settings, asked))
+    row = await server_row(cloud, server_id)
+    assert row.status == "ERROR"
+    assert row.reason
+    assert (await volume_row(cloud, existing)).status == "available"
+    used = await usage(cloud)
+    assert used[quota.SERVERS] == 1
+    assert {name: used[name] for name in (quota.VOLUMES, quota.DISK)} == {
+        name: before[name] for name in (quota.VOLUMES, quota.DISK)
+    }
+    with pytest.raises(WrongState):
+        await cloud.db.write(lambda tx: server_reboot.start(tx, cloud.caller, server_id, hard=True))
+    await cloud.clear()
+
+
+async def test_a_server_is_deleted_while_it_is_made(cloud: Stage) -> None:
+    existing = await a_blank_volume(cloud)
+    flavor_id, image_id = await a_flavor(cloud), await cloud.add_image()
+    asked = Asked(name="one", flavor_id=flavor_id, image_id=image_id, disks=(Disk(volume_id=existing),))
+    server_id = await cloud.db.write(lambda tx: server_create.start(tx, cloud.caller, cloud.settings, asked))
+    await cloud.db.write(lambda tx: server_delete.start(tx, cloud.caller, server_id))
+    await cloud.settle()
+    assert (await server_row(cloud, server_id)).status == "DELETED"
+    assert (await volume_row(cloud, existing)).status == "available"
+    assert await cloud.differences() == []
+    await cloud.clear()
+
+
+async def test_a_volume_moves_from_one_server_to_another(cloud: Stage) -> None:
+    first, volume_id = await an_attachment(cloud)
+    second = await a_server(cloud)
+    with pytest.raises(WrongState):
+        await attach(cloud, second, volume_id)
+    await cloud.do(lambda tx: volume_detach.start(tx, cloud.caller, first, volume_id))
+    assert (await volume_row(cloud, volume_id)).status == "available"
+    await attach(cloud, second, volume_id)
+    assert volume_id not in await plugged(cloud, first)
+    assert (await plugged(cloud, second))[volume_id] == 1
+    assert (await volume_row(cloud, volume_id)).generation == 2
+    await cloud.clear()
+
+
+async def test_a_stopped_server_is_attached_to_and_has_it_when_it_starts(cloud: Stage) -> None:
+    server_id, volume_id = await a_server(cloud), await a_blank_volume(cloud)
+    await cloud.do(lambda tx: server_stop.start(tx, cloud.caller, server_id))
+    row = await server_row(cloud, server_id)
+    assert (row.status, row.power) == ("SHUTOFF", "stopped")
+    await attach(cloud, server_id, volume_id)
+    await cloud.do(lambda tx: server_start.start(tx, cloud.caller, server_id))
+    assert (await server_row(cloud, server_id)).status == "ACTIVE"
+    assert (await plugged(cloud, server_id))[volume_id] == 1
+    await cloud.clear()
+
+
+async def test_what_was_accepted_together_takes_turns(cloud: Stage) -> None:
+    """Two attaches and a stop of one server, all open at once: the server stops with both volumes."""
+    server_id = await a_server(cloud)
+    volumes = [await a_blank_volume(cloud) for _ in range(2)]
+
+    def everything(tx: Any) -> None:
+        for volume_id in volumes:
+            volume_attach.start(tx, cloud.caller, server_id, volume_id, tag=None, delete_on_termination=True)
+        server_stop.start(tx, cloud.caller, server_id)
+
+    await cloud.do(everything)
+    assert (await server_row(cloud, server_id)).status == "SHUTOFF"
+    assert set(volumes) < set(await plugged(cloud, server_id))
+    assert await cloud.differences() == []
+    await cloud.clear()
+
+
+async def test_a_guest_that_does_not_let_go_keeps_its_volume(cloud: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_id, volume_id = await an_attachment(cloud)
+
+    async def refuse(*args: Any, **patience: float) -> None:
+        raise Failed("The guest did not let go of the volume within 25 s.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cloud.world.backends["local"], "unplug", refuse)
+        await cloud.do(lambda tx: volume_detach.start(tx, cloud.caller, server_id, volume_id))
+    row = await volume_row(cloud, volume_id)
+    assert (row.status, row.reason) == ("in-use", "The guest did not let go of the volume within 25 s.")
+    assert volume_id in await plugged(cloud, server_id)
+    assert await cloud.differences() == []
+    await cloud.do(lambda tx: volume_detach.start(tx, cloud.caller, server_id, volume_id))
+    assert (await volume_row(cloud, volume_id)).status == "available"
+    await cloud.clear()
+
+
+async def test_the_root_stays(cloud: Stage) -> None:
+    server_id = await a_server(cloud)
+    root = (await cloud.db.read(lambda tx: attachments.of_server(tx, server_id)))[0]
+    with pytest.raises(Invalid, match="root disk"):
+        await cloud.db.write(lambda tx: volume_detach.start(tx, cloud.caller, server_id, root.volume_id))
+    assert (await volume_row(cloud, root.volume_id)).status == "in-use"
+
+
+async def test_a_volume_with_snapshots_outlives_its_server(cloud: Stage) -> None:
+    server_id, volume_id = await a_server(cloud), await a_blank_volume(cloud)
+    await attach(cloud, server_id, volume_id, ends=True)
+    await cloud.do(
+        lambda tx: snapshot_create.start(
+            tx, cloud.caller, cloud.settings, volume_id, name=None, description=None, metadata={}, in_use=True
+        )
+    )
+    await cloud.do(lambda tx: server_delete.start(tx, cloud.caller, server_id))
+    assert (await volume_row(cloud, volume_id)).status == "available"
+    await cloud.clear()
+
+
+async def test_a_server_is_deleted_while_its_volume_grows(cloud: Stage) -> None:
+    server_id, volume_id = await an_attachment(cloud)
+
+    def both(tx: Any) -> None:
+        server_delete.start(tx, cloud.caller, server_id)
+        volume_extend.start(tx, cloud.caller, cloud.settings, volume_id, 2)
+
+    await cloud.do(both)
+    row = await volume_row(cloud, volume_id)
+    assert (row.status, row.size) == ("available", 2)
+    assert await cloud.differences() == []
+    await cloud.clear()
+
+
+async def test_reboots_and_the_console(cloud: Stage) -> None:
+    server_id = await a_server(cloud)
+    for hard in (False, True):
+        await cloud.do(lambda tx, hard=hard: server_reboot.start(tx, cloud.caller, server_id, hard=hard))
+        assert (await server_row(cloud, server_id)).status == "ACTIVE"
+    op_id = await cloud.do(lambda tx: server_console.start(tx, cloud.caller, server_id, None))
+    row = await cloud.operation(op_id)
+    assert row.state == "done"
+    assert isinstance(row.data["output"], str)
+
+
+async def test_a_hard_reboot_starts_what_was_stopped(cloud: Stage) -> None:
+    server_id = await a_server(cloud)
+    await cloud.do(lambda tx: server_stop.start(tx, cloud.caller, server_id))
+    await cloud.do(lambda tx: server_reboot.start(tx, cloud.caller, server_id, hard=True))
+    row = await server_row(cloud, server_id)
+    assert (row.status, row.power) == ("ACTIVE", "running")
+
+
+async def test_each_server_has_its_own_addresses(cloud: Stage) -> None:
+    flavor_id, image_id = await a_flavor(cloud), await cloud.add_image()
+    asked = Asked(name="one", flavor_id=flavor_id, image_id=image_id)
+    for _ in range(3):
+        await cloud.db.write(lambda tx: server_create.start(tx, cloud.caller, cloud.settings, asked))
+    rows = await cloud.db.read(lambda tx: list(tx.execute(sa.select(schema.server.c.nics)).scalars()))
+    for name in ("mac", "address", "forward"):
+        assert len({nic[name] for nics in rows for nic in nics}) == 3
