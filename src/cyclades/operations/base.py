@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -37,11 +36,6 @@ class World:
     settings: Settings
     pools: Mapping[str, Pool]
     backends: Mapping[str, Backend]
-
-    @property
-    def image_files(self) -> Path:
-        """Where the files of images lie, each named by its image's id."""
-        return self.settings.image_dir
 
 
 @dataclass

@@ -52,12 +52,25 @@ async def grow(work: Work[Args]) -> None:
     await work.world.pools[args.pool].extend(volume_disk(args.volume_id), args.new_size * GIB, live)
 
 
+async def look(work: Work[Args]) -> None:
+    """A disk that has grown does not shrink again: what counts is how large it is now."""
+    info = await work.world.pools[work.args.pool].find(volume_disk(work.args.volume_id))
+    work.data["grown"] = info is not None and info.size >= work.args.new_size * GIB
+
+
 def done(tx: Tx, work: Work[Args]) -> None:
     volumes.finish(tx, work.args.volume_id, work.id, status=work.args.status, size=work.args.new_size)
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:
-    """The volume is as good as before, at its old size: it goes back to its status, and a message says why."""
+    """The volume is as good as before: it goes back to its status, in the size that it has, and a message says why.
+    An error only if nobody knows that size."""
+    if "grown" not in work.data:
+        volumes.finish(tx, work.args.volume_id, work.id, status="error_extending", reason=reason)
+        return
+    if work.data["grown"]:
+        done(tx, work)
+        return
     row = volumes.get(tx, work.args.volume_id, None)
     if volumes.finish(tx, row.id, work.id, status=work.args.status):
         type_name = volume_types.name_of(tx, row.volume_type_id)
@@ -68,7 +81,7 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
 OPERATION = Operation(
     kind="volume_extend",
     args=Args,
-    steps=(Step("grow", grow, final=True),),
+    steps=(Step("grow", grow, undo=look),),
     done=done,
     failed=failed,
 )
