@@ -7,9 +7,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.api.identity.conftest import PASSWORDS, URL, Cloud
+from tests.api.identity.conftest import PASSWORDS, URL, Cloud, Start
 
 from cyclades.security.logins import Limits
+from cyclades.store import users
 
 ADMIN_SCOPE = {"project": {"name": "admin", "domain": {"name": "Default"}}}
 
@@ -237,3 +238,16 @@ async def test_versions(cloud: Cloud) -> None:
         assert answer.json()["versions"]["values"][0]["links"][0]["href"] == f"{URL}/identity/v3/"
     for path in ("/identity/v3", "/identity/v3/"):
         assert (await cloud.http.get(path)).json()["version"]["id"].startswith("v3.")
+
+
+async def test_hashes_follow_the_settings(cloud: Cloud, start: Start) -> None:
+    """A password that was hashed with other costs is hashed again when it is next shown; nobody is logged out."""
+    token = await cloud.token("demo")
+    cloud.settings.identity.hash_memory = 128
+    dearer = await start()
+    user_id = await cloud.id_of("users", "demo")
+    assert (await dearer.login("demo")).status_code == 201
+    stored = (await cloud.db.read(lambda tx: users.get(tx, user_id))).password_hash
+    assert "m=128," in stored
+    assert (await cloud.login("demo")).status_code == 201
+    assert await cloud.works(token)

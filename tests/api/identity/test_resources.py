@@ -90,6 +90,13 @@ async def test_bad_bodies(cloud: Cloud, kind: str, body: Any) -> None:
     assert (await cloud.admin("POST", f"/{kind}s", body)).status_code == 400
 
 
+async def test_names_of_projects_and_domains_are_shorter(cloud: Cloud) -> None:
+    for kind in ("project", "domain"):
+        assert (await cloud.admin("POST", f"/{kind}s", {kind: {"name": "x" * 65}})).status_code == 400
+        assert (await _new(cloud, kind, name="x" * 64))["name"] == "x" * 64
+    assert (await _new(cloud, "user", name="x" * 255))["name"] == "x" * 255
+
+
 async def test_bad_enabled_and_unknown_domains(cloud: Cloud) -> None:
     for kind in ("user", "project"):
         yes = {kind: {**NEW[kind], "enabled": "yes"}}
@@ -187,9 +194,23 @@ async def test_what_a_user_sees(cloud: Cloud) -> None:
     token = await cloud.token("demo", project="demo")
     own, other = await cloud.id_of("users", "demo"), await cloud.id_of("users", "admin")
     project, others = await cloud.id_of("projects", "demo"), await cloud.id_of("projects", "admin")
-    for path in (f"/users/{own}", f"/users/{own}/projects", f"/projects/{project}", f"/role_assignments?user.id={own}"):
+    elsewhere = (await _new(cloud, "domain"))["id"]
+    for path in (
+        f"/users/{own}",
+        f"/users/{own}/projects",
+        f"/projects/{project}",
+        f"/role_assignments?user.id={own}",
+        "/domains/default",
+    ):
         assert (await cloud.ask(token, "GET", path)).status_code == 200, path
-    for path in (f"/users/{other}", f"/users/{other}/projects", f"/projects/{others}", "/role_assignments"):
+    for path in (
+        f"/users/{other}",
+        f"/users/{other}/projects",
+        f"/projects/{others}",
+        "/role_assignments",
+        f"/domains/{elsewhere}",
+        "/domains",
+    ):
         assert (await cloud.ask(token, "GET", path)).status_code == 403, path
     renamed = await cloud.ask(token, "PATCH", f"/users/{own}", {"user": {"name": "root"}})
     assert renamed.status_code == 403

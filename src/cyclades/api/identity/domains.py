@@ -10,11 +10,11 @@ from cyclades.api.http.request import Request
 from cyclades.api.identity import access, schemas, views
 from cyclades.api.identity.service import SERVICE
 from cyclades.model.names import identity_id
-from cyclades.store import assignments, domains, projects
+from cyclades.store import assignments, domains, projects, users
 from cyclades.store.database import Tx
 
 _FIELDS = {
-    "name": schemas.NAME,
+    "name": schemas.SHORT_NAME,
     "description": schemas.TEXT,
     "enabled": schemas.BOOLEAN,
     "options": schemas.OPTIONS,
@@ -25,7 +25,7 @@ _UPDATE = schemas.open_body("domain", _FIELDS)
 
 
 def home(tx: Tx, request: Request) -> str:
-    """The domain in which an admin makes something without naming one: that of the token."""
+    """The domain of a token, in which an admin makes something without naming one."""
     claims = request.claims
     assert claims is not None
     if claims.domain_id is not None:
@@ -60,7 +60,8 @@ async def show(request: Request) -> dict[str, Any]:
     assert claims is not None
 
     def read(tx: Tx) -> Row[Any]:
-        if claims.domain_id != domain_id and not assignments.roles(tx, claims.user_id, "domain", domain_id):
+        own = (home(tx, request), users.get(tx, claims.user_id).domain_id)
+        if domain_id not in own and not assignments.roles(tx, claims.user_id, "domain", domain_id):
             access.admin(request)
         return domains.get(tx, domain_id)
 

@@ -16,7 +16,7 @@ from cyclades.store import assignments, domains, projects
 from cyclades.store.database import Tx
 
 _FIELDS = {
-    "name": schemas.NAME,
+    "name": schemas.SHORT_NAME,
     "domain_id": schemas.ID_OR_NULL,
     "parent_id": schemas.ID_OR_NULL,
     "is_domain": schemas.BOOLEAN,

@@ -13,6 +13,7 @@ from cyclades.model.errors import Invalid
 from cyclades.security.passwords import LONGEST
 
 NAME: Schema = NAME_NOT_EMPTY
+SHORT_NAME: Schema = {**NAME, "maxLength": 64}  # of projects and domains
 ID: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
 ID_OR_NULL: Schema = {"type": ["string", "null"], "maxLength": 64}
 TEXT: Schema = {"type": ["string", "null"], "maxLength": 4096}
