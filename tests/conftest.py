@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests import databases, postgres_server
+from tests import crash_cases, databases, postgres_server
 
 from cyclades.store.database import Database
 
@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # in xdist's main process, or in the only one
         os.environ[_MAIN_PID] = str(os.getpid())
+        print(crash_cases.choose_seed(), flush=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

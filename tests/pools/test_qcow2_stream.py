@@ -7,19 +7,21 @@ from pathlib import Path
 import pytest
 from tests.pools.disk_io import open_elsewhere, qemu_io
 
+from cyclades import flocks
 from cyclades.model.errors import Passing
 from cyclades.model.units import KIB, MIB
 from cyclades.pools import qemu_img
-from cyclades.pools.qcow2 import header, locks, stream
+from cyclades.pools.qcow2 import header, stream
 from cyclades.pools.qcow2.layers import blockdev
 
 _ENGINE = """
 import asyncio, os, sys
-from cyclades.pools.qcow2 import locks, stream
+from cyclades import flocks
+from cyclades.pools.qcow2 import stream
 from pathlib import Path
 
 async def engine():
-    async with locks.hold(Path(sys.argv[1])) as lock:
+    async with flocks.hold(Path(sys.argv[1])) as lock:
         process = await stream.start([lock])
         process.stdin.write(b'{"execute": "qmp_capabilities"}')
         await process.stdout.readline()
@@ -67,5 +69,5 @@ async def test_an_open_layer_passes(tmp_path: Path) -> None:
 async def test_it_dies_with_its_engine(tmp_path: Path) -> None:
     engine = await asyncio.create_subprocess_exec(sys.executable, "-c", _ENGINE, str(tmp_path / "lock"))
     assert await engine.wait() == 0
-    async with locks.hold(tmp_path / "lock", patience=60):
+    async with flocks.hold(tmp_path / "lock", patience=60):
         pass

@@ -47,7 +47,9 @@ def of_servers(tx: Tx, server_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
 def with_volumes(tx: Tx, server_id: str) -> list[Row[Any]]:
     """`of_server`, each with its volume's `pool` and `readonly`."""
     both = sa.select(attachment, volume.c.pool, volume.c.readonly).join(volume, volume.c.id == attachment.c.volume_id)
-    return list(tx.execute(both.where(attachment.c.server_id == server_id, _ALIVE).order_by(attachment.c.disk_index)).all())
+    return list(
+        tx.execute(both.where(attachment.c.server_id == server_id, _ALIVE).order_by(attachment.c.disk_index)).all()
+    )
 
 
 def begin(tx: Tx, row: Row[Any], *, status: str, op_id: str) -> None:

@@ -40,7 +40,7 @@ async def present(monitor: Monitor) -> dict[str, Present]:
         disk = SeenDisk(seen.volume_id, None, seen.generation, bool(top["ro"]))
         name = machine.device_id(seen.volume_id, seen.generation)
         found[seen.volume_id] = Present(
-            disk, name, top["node-name"], top["image"]["filename"], top["image"]["virtual-size"]
+            disk, name, top["node-name"], machine.plain_path(top["image"]["filename"]), top["image"]["virtual-size"]
         )
     return found
 
@@ -48,6 +48,25 @@ async def present(monitor: Monitor) -> dict[str, Present]:
 async def nodes(monitor: Monitor) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = await monitor.command("query-named-block-nodes", {"flat": True})
     return found
+
+
+async def below(monitor: Monitor, top: str) -> list[tuple[str, str]]:
+    """Name and path of each layer under the node `top`, nearest first."""
+    paths = {node["node-name"]: machine.plain_path(node["image"]["filename"]) for node in await nodes(monitor)}
+    graph = await monitor.command("x-debug-query-block-graph")
+    names = {node["id"]: node["name"] for node in graph["nodes"]}
+    under = {names[e["parent"]]: names[e["child"]] for e in graph["edges"] if e["name"] == "backing"}
+    chain = []
+    while (top := under.get(top, "")) != "":
+        chain.append((top, paths[top]))
+    return chain
+
+
+async def flush(monitor: Monitor, there: Present) -> None:
+    """Have all that QEMU holds of the volume written out."""
+    said = await monitor.command("human-monitor-command", {"command-line": f'qemu-io -d {there.device} "flush"'})
+    if said.strip():
+        raise Passing(f"QEMU could not write out the volume: {said.strip()}")
 
 
 async def plug(monitor: Monitor, wanted: Plug, blockdev: Blockdev) -> None:

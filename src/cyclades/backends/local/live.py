@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 from cyclades.backends.local import disks, machine
@@ -49,14 +50,13 @@ class LocalLiveDisk:
 
     async def pull(self, base: str | None, progress: Progress) -> None:
         job = f"pull-{machine.node_prefix(self._volume_id)}"
-        if not await self._start_pull(job, base):
-            return
-        pause, longest = _LOOK
-        async for fraction in self._follow(job):
-            await progress(fraction)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, longest)
-        await self._drop_what_is_bare()
+        if await self._start_pull(job, base):
+            pause, longest = _LOOK
+            async for fraction in self._follow(job):
+                await progress(fraction)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, longest)
+        await self._settle()
 
     async def _start_pull(self, job: str, base: str | None) -> bool:
         """Have the job; False if there is nothing to do any more."""
@@ -64,14 +64,16 @@ class LocalLiveDisk:
             if any(other["id"] == job for other in await monitor.command("query-jobs")):
                 return True
             there = await self._present(monitor)
-            below = await self._below(monitor, there)
-            if (below[0]["image"]["filename"] if below else None) == base:
+            below = await disks.below(monitor, there.node)
+            paths = [path for _, path in below]
+            if (paths[0] if paths else None) == base:
                 return False
             words: dict[str, Any] = {"job-id": job, "device": there.node, "auto-dismiss": False}
             if base is not None:
-                words["base-node"] = next((n["node-name"] for n in below if n["image"]["filename"] == base), None)
-                if words["base-node"] is None:
+                if base not in paths:
                     raise Failed("The layer is not below the volume.")
+                # A name beside it, as the pool writes them: its directory can be moved.
+                words |= {"base-node": below[paths.index(base)][0], "backing-file": Path(base).name}
             await _asked(monitor, "block-stream", words)
             return True
 
@@ -91,21 +93,13 @@ class LocalLiveDisk:
                 total = state["total-progress"]
             yield state["current-progress"] / total if total else 0.0
 
-    async def _below(self, monitor: Monitor, there: Present) -> list[dict[str, Any]]:
-        """The nodes under the top one, nearest first."""
-        by_path = {node["image"]["filename"]: node for node in await disks.nodes(monitor) if node["drv"] != "file"}
-        top = next(node for node in await disks.nodes(monitor) if node["node-name"] == there.node)
-        chain = []
-        while (path := top.get("backing_file")) and path in by_path:
-            top = by_path[path]
-            chain.append(top)
-        return chain
-
-    async def _drop_what_is_bare(self) -> None:
-        """Layers that the top one no longer stands on are ours to close, where we opened them by name."""
+    async def _settle(self) -> None:
+        """What was pulled is on the disk before anybody removes where it came from, and layers that the top one no
+        longer stands on are closed, where we opened them by name."""
         async with self._connect() as monitor:
             there = await self._present(monitor)
-            kept = {there.node, *(node["node-name"] for node in await self._below(monitor, there))}
+            await disks.flush(monitor, there)
+            kept = {there.node, *(name for name, _ in await disks.below(monitor, there.node))}
             prefix = machine.node_prefix(self._volume_id)
             for node in await disks.nodes(monitor):
                 if node["node-name"].startswith(prefix) and node["node-name"] not in kept:

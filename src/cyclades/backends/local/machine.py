@@ -62,6 +62,13 @@ def path_of(blockdev: Blockdev) -> str:
     return str(inner.get("filename", "") if isinstance(inner, dict) else inner)
 
 
+def plain_path(filename: str) -> str:
+    """QEMU's `filename` is a description where a layer was not opened with what its file says lies below it."""
+    if not filename.startswith("json:"):
+        return filename
+    return path_of(json.loads(filename.removeprefix("json:")))
+
+
 def node(plug: Plug, blockdev: Blockdev) -> dict[str, Any]:
     """`blockdev-add`'s arguments for a volume's top layer."""
     return {

@@ -11,9 +11,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Row
 
+from cyclades import flocks
 from cyclades.model.errors import Failed, Passing
 from cyclades.pools.base import Blockdev
-from cyclades.pools.qcow2 import locks
 from cyclades.pools.qcow2.files import LayerFiles, storage_faults
 from cyclades.store import layers as rows
 from cyclades.store.database import Database, Tx
@@ -37,15 +37,15 @@ class Layers:
         return self.files.path(disk.layer_id, disk.format)
 
     def hold_disk(
-        self, name: str, *, shared: bool = False, patience: float = locks.PATIENCE
+        self, name: str, *, shared: bool = False, patience: float = flocks.PATIENCE
     ) -> AbstractAsyncContextManager[int]:
-        return locks.hold(self.files.disk_lock(name), shared=shared, patience=patience)
+        return flocks.hold(self.files.disk_lock(name), shared=shared, patience=patience)
 
     def hold_layer(
-        self, layer_id: str, *, shared: bool = False, patience: float = locks.PATIENCE
+        self, layer_id: str, *, shared: bool = False, patience: float = flocks.PATIENCE
     ) -> AbstractAsyncContextManager[int]:
         """Shared by whoever opens the file with what lies below it; alone for whoever changes what lies below."""
-        return locks.hold(self.files.layer_lock(layer_id), shared=shared, patience=patience)
+        return flocks.hold(self.files.layer_lock(layer_id), shared=shared, patience=patience)
 
     async def hold_chain(self, held: AsyncExitStack, layer_id: str) -> tuple[list[Path], list[int]]:
         """Keep the layers from this one down as they are while `held` is open. Their files, the top first, and
@@ -82,7 +82,7 @@ class Layers:
         layer = await self.db.read(lambda tx: rows.get(tx, layer_id))
         if layer is not None:
             await in_thread(self.files.remove, self.path(layer))
-            locks.forget(self.files.layer_lock(layer_id))
+            flocks.forget(self.files.layer_lock(layer_id))
             await self.db.write(lambda tx: rows.remove(tx, layer_id))
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from cyclades import flocks
 from cyclades.model.errors import Failed, Invalid, Passing
 from cyclades.pools import image_format, qemu_img
 from cyclades.pools.base import Blockdev, DiskInfo, FindLive, Progress, Usage, at_rest, no_progress
-from cyclades.pools.qcow2 import files, locks, merge, switch
+from cyclades.pools.qcow2 import files, merge, switch
 from cyclades.pools.qcow2.files import LayerFiles
 from cyclades.pools.qcow2.layers import Layers, blockdev, in_thread
 from cyclades.pools.qcow2.tidy import finish_removals, tidy
@@ -154,7 +155,7 @@ class Qcow2Pool:
                 row = await self._ready_to_go(row)
             layer_id: str = row.layer_id
             verdict = await self._db.write(lambda tx: self._forget(tx, disk, layer_id))
-            locks.forget(self._files.disk_lock(disk))
+            flocks.forget(self._files.disk_lock(disk))
         await merge.prune(self._layers, layer_id, live, verdict)
 
     async def _settle_volume_of(self, layer_id: str, live: FindLive) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from cyclades import flocks
 from cyclades.model.errors import Passing
 from cyclades.pools.base import at_rest
-from cyclades.pools.qcow2 import locks
 from cyclades.pools.qcow2.layers import Layers, in_thread
 from cyclades.pools.qcow2.merge import prune
 from cyclades.store import layers as rows
@@ -46,8 +46,8 @@ async def _strangers(layers: Layers) -> list[str]:
         kind, _, name = path.name.partition("-")
         if name not in (names if kind == "disk" else known):
             try:
-                async with locks.hold(path, patience=0):
-                    locks.forget(path)
+                async with flocks.hold(path, patience=0):
+                    flocks.forget(path)
             except Passing:
                 continue  # somebody is about to use it
     return done
