@@ -1,0 +1,27 @@
+"""Which crash cases run: on SQLite all, on PostgreSQL a sample by a seed, which the test run prints first.
+
+`CYCLADES_CRASH_SEED` repeats a sample, `CYCLADES_CRASH_CASES=all` runs all cases everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+_SEED = "CYCLADES_CRASH_SEED"
+_SHARE = {"sqlite": 1.0, "postgres": 0.15}
+
+
+def choose_seed() -> str:
+    """To be called before xdist starts its workers: they inherit the seed with the environment, and collect the
+    same cases. Returns what to tell people."""
+    seed = os.environ.setdefault(_SEED, str(random.randrange(1 << 31)))
+    return "crash cases: all" if _all() else f"crash cases: {_SEED}={seed}"
+
+
+def is_chosen(database_kind: str, case: str) -> bool:
+    return _all() or random.Random(f"{os.environ[_SEED]} {case}").random() < _SHARE[database_kind]
+
+
+def _all() -> bool:
+    return os.environ.get("CYCLADES_CRASH_CASES") == "all"
