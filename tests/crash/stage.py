@@ -79,7 +79,7 @@ class Stage:
 
     async def latest_operation(self) -> str:
         query = sa.select(schema.operation.c.id).where(schema.operation.c.ended_at.is_(None))
-        return await self.db.read(lambda tx: tx.execute(query).scalar_one())  # type: ignore[no-any-return]
+        return await self.db.read(lambda tx: tx.execute(query).scalar_one())
 
     async def add_image(self, *, size: int = MIB) -> str:
         """An active raw image of `size` bytes, as an upload would have left it."""

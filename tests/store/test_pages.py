@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -43,10 +44,15 @@ async def test_pages_are_the_sorted_list_cut(
     assert len(seen) == len(rows)
     for a, b in itertools.pairwise(seen):
         for key in wanted:
-            left, right = (getattr(row, key.name) or ("" if key.name == "name" else 0) for row in (a, b))
+            left, right = (_value(row, key.name) for row in (a, b))
             if left != right:
                 assert (left > right) if key.descending else (left < right)
                 break
+
+
+def _value(row: Any, name: str) -> Any:
+    """NULL sorts as the least value."""
+    return getattr(row, name) or ("" if name == "name" else 0)
 
 
 def _page(tx: Tx, page: Page) -> pages.Rows:
@@ -82,6 +88,6 @@ async def test_the_default_page_is_read_from_an_index(database: Database) -> Non
     query = query.where(sa.tuple_(volume.c.created_at, volume.c.id) < sa.tuple_(sa.literal(5), sa.literal("x")))
     query = query.order_by(volume.c.created_at.desc(), volume.c.id.desc()).limit(11)
     text = query.compile(database.engine, compile_kwargs={"literal_binds": True}).string
-    plan = await database.read(lambda tx: [row[3] for row in tx.execute(sa.text(f"EXPLAIN QUERY PLAN {text}"))])
+    plan = await database.read(lambda tx: [row.detail for row in tx.execute(sa.text(f"EXPLAIN QUERY PLAN {text}"))])
     assert any("ix_volume_project_alive" in line for line in plan), plan
     assert not any("TEMP B-TREE" in line for line in plan), plan

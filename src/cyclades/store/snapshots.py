@@ -40,7 +40,8 @@ def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
 
 
 def count(tx: Tx, found: sa.Select[Any]) -> int:
-    return tx.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
+    total: int = tx.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
+    return total
 
 
 def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str) -> None:
