@@ -10,11 +10,13 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 UNLIMITED = -1
+
+_Positive = msgspec.Meta(gt=0)
 
 
 class _Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -25,7 +27,7 @@ class Api(_Section):
     """Where the APIs listen. `public_url` is what the catalog tells clients; empty: made from host and port."""
 
     host: str = "127.0.0.1"
-    port: int = 8774
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8774
     public_url: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -96,16 +98,26 @@ class Compute(_Section):
     stop_seconds: float = 60.0
 
 
+class EngineSettings(_Section):
+    """`lease_seconds` after an engine died another goes on with its work. `idle_seconds` after its last look an
+    engine looks for work although nobody woke it. `concurrency`: operations that one engine works on at a time."""
+
+    lease_seconds: Annotated[float, _Positive] = 30.0
+    idle_seconds: Annotated[float, _Positive] = 5.0
+    concurrency: Annotated[int, _Positive] = 16
+
+
 class Settings(_Section):
     """`data` is the directory of everything that is not in the database."""
 
-    data: Path = Path("/var/lib/cyclades")
+    data: Path = msgspec.field(default_factory=lambda: Path("~/.local/share/cyclades").expanduser())
     api: Api = msgspec.field(default_factory=Api)
     database: DatabaseSettings = msgspec.field(default_factory=DatabaseSettings)
     identity: Identity = msgspec.field(default_factory=Identity)
     quotas: Quotas = msgspec.field(default_factory=Quotas)
     limits: Limits = msgspec.field(default_factory=Limits)
     compute: Compute = msgspec.field(default_factory=Compute)
+    engine: EngineSettings = msgspec.field(default_factory=EngineSettings)
     pools: tuple[PoolSettings, ...] = (PoolSettings(name="local"),)
     backends: tuple[BackendSettings, ...] = (BackendSettings(name="local"),)
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -204,7 +204,7 @@ async def test_a_lost_lease_drops_what_its_engine_records(world: World, script: 
     async with running(slow):
         op_id = await begin(world)
         await asyncio.wait_for(reached.wait(), LIMIT)
-        await world.db.write(rows.free_all)
+        await world.db.write(rows.free)
         async with running(quick):
             row = await ended(world, op_id)
         go_on.set()
@@ -213,6 +213,23 @@ async def test_a_lost_lease_drops_what_its_engine_records(world: World, script: 
     assert script.log == ["one", "one", "two", "done"]
     again = await world.db.read(lambda tx: rows.get(tx, op_id))
     assert again == row
+
+
+async def test_an_engine_that_stops_lets_go_at_once(world: World, script: Script) -> None:
+    """Its leases would otherwise hold back what another engine could go on with."""
+    reached = asyncio.Event()
+
+    async def hold() -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    script.on["one"] = [hold()]
+    async with running(Engine(world, lease=10 * LIMIT)):
+        op_id = await begin(world)
+        await asyncio.wait_for(reached.wait(), LIMIT)
+    async with running(Engine(world)):
+        assert (await ended(world, op_id)).state == "done"
+    assert script.log == ["one", "one", "two", "done"]
 
 
 async def test_the_heartbeat_keeps_a_long_step(world: World, script: Script) -> None:
@@ -244,16 +261,14 @@ async def test_two_engines_share_the_work(world: World, script: Script) -> None:
     assert script.log.count("one") == 20
 
 
-async def test_work_of_another_process_wakes_the_engine(
-    world: World, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_work_of_another_process_wakes_the_engine(world: World, script: Script) -> None:
     """Without the wake-up this would wait for the next look, which here never comes."""
-    monkeypatch.setattr(module, "IDLE_LOOK", 10 * LIMIT)
-    data = world.settings.data
+    data = world.settings.data / ("d" * 150)  # longer than the path of a socket may be
+    data.mkdir()
     other = Database(world.db.url.render_as_string(hide_password=False))
     elsewhere = World(other, world.settings, {}, {})
     try:
-        async with wake.hearing(world.db, data), running(Engine(world)):
+        async with wake.hearing(world.db, data), running(Engine(world, idle=10 * LIMIT)):
             if not world.db.is_sqlite:
                 await _listening(world.db)
             op_id = await begin(elsewhere)

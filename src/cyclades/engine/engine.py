@@ -25,12 +25,9 @@ from cyclades.operations.base import Operation, Step, Work, World, registry
 from cyclades.store import operations as rows
 from cyclades.store.schema import now
 
-LEASE_SECONDS = 30.0
-CONCURRENCY = 16  # operations that one engine works on at a time
 PASSING_TRIES = 12  # of a step that says "may work in a moment": about two minutes with the pauses below
 UNEXPECTED_TRIES = 3  # of a step that raised what no step should
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between tries, doubled each time
-IDLE_LOOK = 5.0  # seconds after which the table is read although nobody woke the engine
 
 log = structlog.get_logger("cyclades.engine")
 
@@ -41,27 +38,32 @@ Watch = Callable[[Phase, Work[Any], str, str], Awaitable[None]]
 
 class Engine:
     """`alone` says that no other engine can be alive on this database (SQLite with its directory locked):
-    leases that a dead one left are then taken at once."""
+    leases that a dead one left are then taken at once. `lease`, `concurrency` and `idle` are the settings' unless
+    they are given."""
 
     def __init__(
         self,
         world: World,
         *,
         alone: bool = False,
-        lease: float = LEASE_SECONDS,
-        concurrency: int = CONCURRENCY,
+        lease: float | None = None,
+        concurrency: int | None = None,
+        idle: float | None = None,
         first_pause: float = FIRST_PAUSE,
         watch: Watch | None = None,
     ) -> None:
         self.world = world
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
         self._alone = alone
-        self._lease = lease
-        self._concurrency = concurrency
+        settings = world.settings.engine
+        self._lease = settings.lease_seconds if lease is None else lease
+        self._concurrency = settings.concurrency if concurrency is None else concurrency
+        self._idle = settings.idle_seconds if idle is None else idle
         self._first_pause = first_pause
         self._watch = watch
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._claim: asyncio.Future[list[Row[Any]]] | None = None
         self._died: BaseException | None = None
 
     def wake(self) -> None:
@@ -69,9 +71,10 @@ class Engine:
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled. Operations in the middle of a step are left to the next engine."""
+        """Work until cancelled. Operations in the middle of a step are left to another engine, which may have them
+        at once."""
         if self._alone:
-            await self.world.db.write(rows.free_all)
+            await self.world.db.write(rows.free)
         end_listening = self.world.db.listen("operations", self.wake)
         heart = asyncio.create_task(self._heartbeat())
         try:
@@ -93,8 +96,19 @@ class Engine:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(heart, *self._tasks.values(), return_exceptions=True)
+            if self._died is None:
+                await self._let_go()
         if self._died is not None:
             raise self._died
+
+    async def _let_go(self) -> None:
+        """Of every lease, also of those that a claim under way still brings."""
+        try:
+            if self._claim is not None:
+                await asyncio.wait([self._claim])
+            await self.world.db.write(lambda tx: rows.free(tx, self.owner))
+        except Exception:
+            log.exception("engine.let-go")  # then they run out
 
     async def drained(self) -> None:
         """Wait until none of the operations that this engine has claimed is being worked on."""
@@ -106,7 +120,10 @@ class Engine:
         if room <= 0:
             return
         lease = int(self._lease * 1_000_000)
-        for row in await self.world.db.write(lambda tx: rows.claim(tx, self.owner, most=room, lease=lease)):
+        claim = partial(rows.claim, owner=self.owner, most=room, lease=lease)
+        # Shielded: a claim that commits although nobody waits for it any more would hold its operations back.
+        self._claim = asyncio.ensure_future(self.world.db.write(claim))
+        for row in await asyncio.shield(self._claim):
             # A task for the same operation may still be at work if its lease ran out: steps bear that.
             task = asyncio.create_task(self._drive(row), name=f"{row.kind}:{row.id}")
             self._tasks[f"{row.id}:{row.lease_token}"] = task
@@ -114,9 +131,9 @@ class Engine:
 
     async def _pause(self) -> float:
         if len(self._tasks) >= self._concurrency:
-            return IDLE_LOOK
+            return self._idle
         due = await self.world.db.read(rows.next_due)
-        return IDLE_LOOK if due is None else min(max((due - now()) / 1_000_000, 0.01), IDLE_LOOK)
+        return self._idle if due is None else min(max((due - now()) / 1_000_000, 0.01), self._idle)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks = {key: other for key, other in self._tasks.items() if other is not task}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -22,17 +23,25 @@ log = structlog.get_logger("cyclades.wake")
 
 _AGAIN = 1.0  # seconds until a lost connection is made again
 _LONGEST = 64  # bytes of a signal's name
+_NAME = "engine.sock"  # of the socket in the data directory
 
 
-def socket_path(data: Path) -> Path:
-    return data / "engine.sock"
+@contextlib.contextmanager
+def _address(data: Path) -> Iterator[str]:
+    """How to reach the socket in `data`. Paths of sockets are short (108 bytes), directories need not be."""
+    directory = os.open(data, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{_NAME}"
+    finally:
+        os.close(directory)
 
 
 def tell(data: Path, signal: str) -> bool:
     """Pass a signal to the `cyclades up` that runs on this data directory; False if none does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         try:
-            sender.sendto(signal.encode(), str(socket_path(data)))
+            with _address(data) as address:
+                sender.sendto(signal.encode(), address)
         except OSError:
             return False
     return True
@@ -40,12 +49,13 @@ def tell(data: Path, signal: str) -> bool:
 
 async def hear_socket(db: Database, data: Path) -> None:
     """Pass on what `tell` sends, until cancelled."""
-    path = socket_path(data)
+    path = data / _NAME
     path.unlink(missing_ok=True)
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.setblocking(False)
-        receiver.bind(str(path))
+        with _address(data) as address:
+            receiver.bind(address)
         path.chmod(0o600)
         try:
             while True:
