@@ -154,7 +154,7 @@ async def _on_two_engines(world: Stage, op_id: str, step: str) -> None:
     try:
         async with asyncio.timeout(LIMIT):
             await first_is_there.wait()
-            await world.db.write(rows.free_all)  # as if its time had passed
+            await world.db.write(rows.free)  # as if its time had passed
             tasks.append(asyncio.create_task(second.run()))
             await world.until_ended(*tasks)
             await first.drained()

@@ -124,13 +124,13 @@ def end(tx: Tx, op_id: str, token: int, *, state: str, reason: str | None) -> No
     tx.signal("ended")
 
 
-def free_all(tx: Tx) -> None:
-    """Forget all leases: right only where no other engine can be alive."""
-    tx.execute(
-        operation.update()
-        .where(operation.c.ended_at.is_(None), operation.c.lease_until.is_not(None))
-        .values(lease_until=None, lease_owner=None)
-    )
+def free(tx: Tx, owner: str | None = None) -> None:
+    """Forget an engine's leases; None: all, which is right only where no other engine can be alive."""
+    leased = sa.and_(operation.c.ended_at.is_(None), operation.c.lease_until.is_not(None))
+    if owner is not None:
+        leased = sa.and_(leased, operation.c.lease_owner == owner)
+        tx.signal("operations")  # for the others
+    tx.execute(operation.update().where(leased).values(lease_until=None, lease_owner=None))
 
 
 def cancel(tx: Tx, op_id: str) -> None:
