@@ -12,6 +12,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from cyclades.backends.local.process import Guard
+
 _WORD = b"cyclades"
 _SECONDS = 3.0  # TCG says the word within 0.3 s
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -20,8 +22,9 @@ _CODE = bytes.fromhex("31c0 8ed8 be167c baf803 fc ac 84c0 7403 ee ebf8 f4 ebfd".
 _SECTOR = _CODE.ljust(510, b"\0") + b"\x55\xaa"
 
 
-async def choose(wanted: str, qemu: str, memory: Path) -> str:
-    """`kvm` or `tcg`. With `auto` KVM is tried once for each boot of the machine; `memory` keeps the answer."""
+async def choose(wanted: str, qemu: str, memory: Path, guard: Guard) -> str:
+    """`kvm` or `tcg`. With `auto` KVM is tried once for each boot of the machine, as the user that guests run as;
+    `memory` keeps the answer."""
     if wanted != "auto":
         return wanted
     boot = _BOOT_ID.read_text().strip()
@@ -29,20 +32,23 @@ async def choose(wanted: str, qemu: str, memory: Path) -> str:
         known_boot, answer = memory.read_text().split()
         if known_boot == boot:
             return answer
-    answer = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) and await boots("kvm", qemu) else "tcg"
+    answer = "kvm" if os.path.exists("/dev/kvm") and await boots("kvm", qemu, memory.parent, guard) else "tcg"
     memory.write_text(f"{boot} {answer}\n")
     return answer
 
 
-async def boots(accelerator: str, qemu: str) -> bool:
-    """Whether a guest runs under `accelerator`."""
-    with tempfile.TemporaryDirectory() as directory:
+async def boots(accelerator: str, qemu: str, where: Path, guard: Guard) -> bool:
+    """Whether a guest runs under `accelerator`, in the directory `where` and with the rights that `guard` leaves it."""
+    with tempfile.TemporaryDirectory(prefix=".", dir=where) as directory:
         disk = Path(directory) / "disk"
         disk.write_bytes(_SECTOR.ljust(64 * 1024, b"\0"))
+        guard.own(Path(directory))
+        guard.own(disk)
         words = ["-machine", f"pc,accel={accelerator}", "-m", "16", "-nodefaults", "-no-user-config"]
         words += ["-display", "none"]
         words += ["-serial", "stdio", "-drive", f"file={disk},format=raw,if=ide"]
         process = await asyncio.create_subprocess_exec(
+            *guard.prefix(),
             qemu,
             *words,
             stdin=asyncio.subprocess.DEVNULL,

@@ -24,6 +24,7 @@ from cyclades.model.servers import MAX_DISKS
 from cyclades.pools.base import Blockdev
 
 _LOOK = 0.05, 0.5  # seconds between looks at a guest that was asked to power off: at first, and at most
+_RESET_SECONDS = 10.0  # that QEMU may take to reset a machine
 
 
 class LocalBackend:
@@ -93,7 +94,8 @@ class LocalBackend:
             await drive.make(home.drive, spec.config)
             self._guard.own(home.drive)
         self._want(home, spec)
-        chosen = await accelerator.choose(self._wanted_accelerator, self._program, self._directory / ".accelerator")
+        memory = self._directory / ".accelerator"
+        chosen = await accelerator.choose(self._wanted_accelerator, self._program, memory, self._guard)
         qemu = machine.Qemu(self._program, chosen)
         try:
             await process.start(machine.command(qemu, home, spec, opened), home, self._guard)
@@ -143,13 +145,26 @@ class LocalBackend:
 
     async def reboot(self, spec: ServerSpec, *, hard: bool) -> None:
         home = self._home(spec.server_id)
+        async with self._alone(home):
+            if await self._rebooted(home, hard=hard):
+                return
+        await self.start(spec)
+
+    async def _rebooted(self, home: Home, *, hard: bool) -> bool:
+        """False if there is no machine that could go on. The server's lock is held."""
         if home.pid() is None:
-            return await self.start(spec)
-        async with self._monitor(home) as monitor:
-            if await _status(monitor) != "shutdown":
+            return False
+        try:
+            async with connected(home.qmp) as monitor:
+                if await _status(monitor) == "shutdown":
+                    return False
                 await self._reset(monitor, hard=hard)
-                return None
-        return await self.start(spec)
+        except Passing:
+            if not hard:
+                raise
+            await process.kill(home)  # a QEMU that does not answer has nothing better to come
+            return False
+        return True
 
     async def _reset(self, monitor: Monitor, *, hard: bool) -> None:
         with monitor.listening("RESET") as events:
@@ -161,7 +176,11 @@ class LocalBackend:
                         await events.get()
                     return
             await monitor.command("system_reset")
-            if await _status(monitor) == "paused":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RESET_SECONDS):
+                    await events.get()
+            # Not only one that an operator paused: a guest whose pool was full stands still as well.
+            if await _status(monitor) != "running":
                 await monitor.command("cont")
 
     async def delete(self, server_id: str) -> None:
