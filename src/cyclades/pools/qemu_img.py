@@ -17,22 +17,20 @@ from typing import Any
 
 import structlog
 
-from cyclades.model.errors import Failed, Fault, Full, Invalid, Passing
+from cyclades import qemu_errors
+from cyclades.model.errors import Failed, Fault, Full, Invalid
 from cyclades.model.units import GIB, KIB, MIB
 from cyclades.pools.base import Progress, no_progress
 
 _log = structlog.get_logger()
 
 _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
-_DIRECTORIES = re.compile(r"(?:/[^/\s'\"]+)+/")
 _MOST_OUTPUT = 64 * KIB
 _MOST_ERRORS = 2 * KIB
 _ADDRESS_SPACE = 2 * GIB
 _STACK = MIB  # of a thread: qemu-img starts dozens, and the address space counts them whole
 _CPU_SECONDS = 60
 _SLOWEST = 20 * MIB  # bytes in a second of CPU that a copy must manage at least
-_FULL = "The pool has no space left."
-_NO_SPACE = ("No space left on device", "File too large", "Disk quota exceeded")
 _SIGNALS = {-signal.SIGKILL: "it was killed", -signal.SIGXCPU: "it took too long"}
 
 
@@ -118,18 +116,14 @@ async def _last(stream: asyncio.StreamReader) -> bytes:
 def _fault(args: Sequence[str | Path], code: int, errors: str) -> Fault:
     _log.warning("qemu-img failed", args=[str(arg) for arg in args], code=code, errors=errors)
     if code == -signal.SIGXFSZ:
-        return Full(_FULL)
+        return Full(qemu_errors.FULL)
     return fault(f"qemu-img {args[0]}", _SIGNALS.get(code) or errors or f"exit code {code}", code)
 
 
 def fault(what: str, errors: str, code: int = 1) -> Fault:
     """What QEMU's own words for an error mean."""
-    if any(why in errors for why in _NO_SPACE):
-        return Full(_FULL)
-    if "Failed to get" in errors and "lock" in errors:
-        return Passing("The disk is in use by another program.")
-    last = errors.rsplit("\n", 1)[-1].removeprefix("qemu-img: ")
-    return QemuImgError(f"{what} failed: {_DIRECTORIES.sub('', last)}", code)
+    found = qemu_errors.fault(f"{what} failed", errors)
+    return QemuImgError(str(found), code) if type(found) is Failed else found
 
 
 async def info(path: Path, file_format: str, *, limits: Limits | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from cyclades import qemu_errors
 from cyclades.backends.base import Plug, SeenDisk
 from cyclades.backends.local import machine
 from cyclades.backends.local.qmp import Monitor, Refused
@@ -83,9 +84,7 @@ async def plug(monitor: Monitor, wanted: Plug, blockdev: Blockdev) -> None:
         await monitor.command("device_add", machine.device(wanted, top["node-name"]))
     except Refused as refusal:
         await drop_nodes(monitor, wanted.volume_id)
-        if "lock" in str(refusal):
-            raise Passing(f"The volume's disk is still open elsewhere: {refusal}") from refusal
-        raise Failed(f"QEMU refused to plug the volume in: {refusal}") from refusal
+        raise qemu_errors.fault("QEMU refused to plug the volume in", str(refusal)) from refusal
 
 
 async def unplug(monitor: Monitor, there: Present, *, patience: float) -> None:

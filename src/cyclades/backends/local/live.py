@@ -8,10 +8,11 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+from cyclades import qemu_errors
 from cyclades.backends.local import disks, machine
 from cyclades.backends.local.disks import Present
 from cyclades.backends.local.qmp import Monitor, Refused
-from cyclades.model.errors import Failed, Full, Passing
+from cyclades.model.errors import Failed, Passing
 from cyclades.pools.base import Blockdev, Progress
 
 _LOOK = 0.02, 0.5  # seconds between looks at a job: at first, and at most
@@ -88,7 +89,7 @@ class LocalLiveDisk:
                 if state["status"] == "concluded":
                     await _asked(monitor, "job-dismiss", {"id": job})
                     if "error" in state:
-                        raise _fault(state["error"])
+                        raise qemu_errors.fault("QEMU could not copy the volume", state["error"])
                     return
                 total = state["total-progress"]
             yield state["current-progress"] / total if total else 0.0
@@ -116,10 +117,4 @@ async def _asked(monitor: Monitor, command: str, arguments: dict[str, Any]) -> N
     try:
         await monitor.command(command, arguments)
     except Refused as refusal:
-        raise _fault(f"QEMU refused {command}: {refusal}") from refusal
-
-
-def _fault(reason: str) -> Failed | Passing:
-    if "No space left" in reason:
-        return Full(reason)
-    return Passing(reason) if "lock" in reason or "busy" in reason else Failed(reason)
+        raise qemu_errors.fault(f"QEMU refused {command}", str(refusal)) from refusal

@@ -41,7 +41,7 @@ def disk_of(device: str) -> SeenDisk | None:
     for part in device.split("/"):
         if part.startswith("vol-"):
             volume_id, _, generation = part.removeprefix("vol-").rpartition("-")
-            if generation.isdigit():
+            if generation.isdecimal():
                 return SeenDisk(volume_id, None, int(generation))
     return None
 

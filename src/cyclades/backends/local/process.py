@@ -15,6 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from cyclades import qemu_errors
 from cyclades.backends.local.home import Home
 from cyclades.backends.local.qmp import connected
 from cyclades.model.errors import Failed, Fault, Passing
@@ -49,7 +50,10 @@ class Guard:
 
 async def start(command: list[str], home: Home, guard: Guard) -> None:
     """Run QEMU's command line in the server's directory; returns when QEMU answers. `Failed` with what it said."""
-    child = _spawn([*guard.prefix(), *command], home)
+    try:
+        child = _spawn([*guard.prefix(), *command], home)
+    except OSError as error:
+        raise Failed(f"QEMU did not start: {error}") from error
     deadline = time.monotonic() + START_SECONDS
     while not await _answers(home):
         if child.poll() is not None:
@@ -83,11 +87,8 @@ async def _answers(home: Home) -> bool:
 
 
 def _refused(home: Home, code: int) -> Fault:
-    said = home.log.read_text("utf-8", "replace")[-2000:].strip().splitlines()
-    reason = said[-1][:500] if said else f"exit code {code}"
-    if "lock" in reason:
-        return Passing(f"A disk of the server is still open elsewhere: {reason}")
-    return Failed(f"QEMU did not start: {reason}")
+    said = home.log.read_text("utf-8", "replace")[-2000:].strip()
+    return qemu_errors.fault("QEMU did not start", said or f"exit code {code}")
 
 
 # Our children, until it is seen that they have ended.

@@ -66,13 +66,13 @@ class Monitor:
 
 
 @asynccontextmanager
-async def connected(socket: Path, *, wait: float = CONNECT_SECONDS) -> AsyncIterator[Monitor]:
-    """A connection to the monitor at `socket`; `Passing` if it cannot be had within `wait` seconds."""
+async def connected(socket: Path) -> AsyncIterator[Monitor]:
+    """A connection to the monitor at `socket`; `Passing` if it cannot be had within `CONNECT_SECONDS`."""
     client = QMPClient()
     # Paths of sockets are short (108 bytes), directories need not be.
     directory = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
     try:
-        async with asyncio.timeout(wait):
+        async with asyncio.timeout(CONNECT_SECONDS):
             await client.connect(f"/proc/self/fd/{directory}/{socket.name}")
     except (QMPError, OSError, EOFError, TimeoutError) as error:
         await _leave(client)
