@@ -4,10 +4,12 @@ credentials.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from cyclades.config import Settings
+from cyclades.model.errors import Conflict
 from cyclades.operations.base import new_id
 from cyclades.security import bootstrap
 from cyclades.security.passwords import Passwords
@@ -33,17 +35,18 @@ def prepare(db: Database, settings: Settings) -> None:
     hasher = Passwords(settings.identity)
     hashes = {name: hasher.hash_now(password) for name, password in passwords.items()}
     hasher.close()
-    # The files first: once the rows are there, the passwords are nowhere else.
-    _write_credentials(settings, passwords)
-    db.write_now(lambda tx: _make(tx, hashes))
+    with contextlib.suppress(Conflict):  # another process was the first
+        db.write_now(lambda tx: _make(tx, settings, passwords, hashes))
 
 
-def _make(tx: Tx, hashes: dict[str, str]) -> None:
+def _make(tx: Tx, settings: Settings, passwords: dict[str, str], hashes: dict[str, str]) -> None:
     if not bootstrap.make(tx, hashes):
         return
     for number, (name, vcpus, ram, disk) in enumerate(_FLAVORS, start=1):
         flavors.add(tx, str(number), name=name, vcpus=vcpus, ram=ram, disk=disk, is_public=True, extra_specs={})
     volume_types.add(tx, new_id(), name=VOLUME_TYPE, is_public=True, is_default=True, extra_specs={})
+    # Before the commit: afterwards the passwords are nowhere else. And only by the process whose rows will be there.
+    _write_credentials(settings, passwords)
 
 
 def _write_credentials(settings: Settings, passwords: dict[str, str]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cyclades import __version__
-from cyclades.config import Settings, SettingsError, load
+from cyclades.cli.options import ConfigFile, Data, settings_from
+from cyclades.cli.refused import refusals_told
+from cyclades.cli.volume_create import volume_create
+from cyclades.cli.volume_remove import volume_remove
 
 app = typer.Typer(
     help="Cyclades: OpenStack's volumes and servers, self-hosted.",
@@ -19,27 +21,13 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", help="TOML file with the settings; each is also read from CYCLADES_<SECTION>_<NAME>."
-    ),
-]
-
-
-def _settings(config: Path | None, **given: Any) -> Settings:
-    try:
-        return load(config, os.environ, **given)
-    except SettingsError as error:
-        raise typer.BadParameter(str(error)) from error
+for command in (volume_create, volume_remove):
+    app.command()(command)
 
 
 @app.command()
 def up(
-    data: Annotated[Path, typer.Option(help="Directory for database, disks, keys and servers.")] = Path(
-        "~/.local/share/cyclades"
-    ),
+    data: Data = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 8774]")] = None,
     public_url: Annotated[str | None, typer.Option(help="What clients are told, if not http(s)://HOST:PORT.")] = None,
@@ -58,9 +46,9 @@ def up(
     """
     from cyclades.cli import serve
 
-    settings = _settings(
+    settings = settings_from(
         config,
-        data=str(data.expanduser().absolute()),
+        data,
         api__host=host,
         api__port=port,
         api__public_url=public_url,
@@ -68,7 +56,8 @@ def up(
         api__tls_key=str(tls_key) if tls_key else None,
         api__insecure=insecure or None,
     )
-    _run(lambda: serve.up(settings))
+    with refusals_told():
+        serve.up(settings)
 
 
 @app.command()
@@ -76,8 +65,9 @@ def api(config: ConfigFile = None) -> None:
     """Run the APIs alone, on PostgreSQL; any number of these may run."""
     from cyclades.cli import serve
 
-    settings = _settings(config)
-    _run(lambda: serve.api(settings))
+    settings = settings_from(config)
+    with refusals_told():
+        serve.api(settings)
 
 
 @app.command()
@@ -85,40 +75,35 @@ def engine(config: ConfigFile = None) -> None:
     """Run an engine alone, on PostgreSQL; any number of these may run."""
     from cyclades.cli import serve
 
-    settings = _settings(config)
-    _run(lambda: serve.engine(settings))
+    settings = settings_from(config)
+    with refusals_told():
+        serve.engine(settings)
 
 
 @db_app.command()
-def upgrade(config: ConfigFile = None) -> None:
-    """Bring the database to what this version needs. Run it before a new version's first `api` or `engine`."""
-    from cyclades.store import migrate
-    from cyclades.store.database import Database
+def upgrade(data: Data = None, config: ConfigFile = None) -> None:
+    """Bring the database to what this version needs. Run it before a new version's first `api` or `engine`.
 
-    settings = _settings(config)
-    db = Database(settings.database_url)
-    try:
-        before = migrate.revision_of(db.engine)
-        migrate.upgrade(db.engine)
-        typer.echo(f"Database is at {migrate.newest()} (was {before or 'empty'}).")
-    finally:
-        db.close()
+    A SQLite file is copied first; `cyclades up` does the same by itself.
+    """
+    from cyclades.cli import database
+    from cyclades.cli.directory import alone_in
+    from cyclades.store import migrate
+
+    settings = settings_from(config, data)
+    with refusals_told(), contextlib.ExitStack() as held:
+        if database.is_sqlite(settings):
+            held.enter_context(alone_in(settings.data))
+        before, copy = database.upgrade(held.enter_context(database.opened(settings, make=True)))
+    if copy is not None:
+        typer.echo(f"The database as it was before is in {copy}.")
+    typer.echo(f"Database is at {migrate.newest()} (was {before or 'empty'}).")
 
 
 @app.command()
 def version() -> None:
     """Say which version this is."""
     typer.echo(__version__)
-
-
-def _run(start: Callable[[], None]) -> None:
-    from cyclades.cli.serve import Refused
-
-    try:
-        start()
-    except Refused as error:
-        typer.echo(f"cyclades: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+
+from cyclades.model.errors import Invalid
+
+# What people call their things: up to so many characters, none of them a control character.
+NAME_MOST = 255
+NAME_FORM = r"^[^\x00-\x1f\x7f]*$"
+_NAME = re.compile(NAME_FORM)
+
+
+def check_name(name: str | None, *, field: str = "name") -> None:
+    """The rule of names, for those who have no schema that says it."""
+    if name is not None and (len(name) > NAME_MOST or not _NAME.fullmatch(name)):
+        raise Invalid(
+            "name", f"A {field} has at most {NAME_MOST} characters, none of them a control character.", field=field
+        )
 
 
 def volume_disk(volume_id: str) -> str:

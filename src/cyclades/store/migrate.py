@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +12,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 _HERE = Path(__file__).parent / "migrations"
+
+
+class Newer(Exception):
+    """The database has tables that only a newer version of this program knows."""
 
 
 def _config() -> Config:
@@ -29,24 +35,47 @@ def newest() -> str:
 
 
 def revision_of(engine: Engine) -> str | None:
-    """The revision that a database has; None for an empty one."""
+    """The revision that a database has; None for an empty one. Raises `Newer` if this program does not know it."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise Newer(f"The database is at revision {found}, made by a newer version: run that, or restore a backup.")
+    return found
 
 
-def upgrade(engine: Engine) -> None:
-    """Migrate to the newest revision. Every table and row is kept; run twice, nothing happens the second time."""
+def upgrade(engine: Engine) -> Path | None:
+    """Migrate to the newest revision. Every row is kept; run twice, nothing happens the second time. A SQLite file that
+    has something in it is copied first; returns the copy. Raises `Newer`."""
+    before = revision_of(engine)
+    if before == newest():
+        return None
+    copy = None
+    if before is not None and engine.url.get_backend_name() == "sqlite":
+        copy = _copy(Path(str(engine.url.database)))
     config = _config()
-    with engine.begin() as connection:
+    with engine.connect() as connection, _rows_kept(connection), connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+    return copy
 
 
-def keep_copy(file: Path) -> Path:
-    """A consistent copy of a SQLite file beside it, before it is migrated; returns its path."""
+@contextmanager
+def _rows_kept(connection: Connection) -> Iterator[None]:
+    """SQLite alters a table by making it anew; to drop the old one would delete what refers to it. Only outside a
+    transaction can that be switched off. The connection is not used again afterwards."""
+    if connection.dialect.name == "sqlite":
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("PRAGMA foreign_keys = OFF")
+    yield
+
+
+def _copy(file: Path) -> Path:
+    """A consistent copy of a SQLite file beside it."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     copy = file.with_name(f"{file.name}.before-{newest()}-{moment}")
+    copy.touch(mode=0o600)
     with sqlite3.connect(file) as source, sqlite3.connect(copy) as target:
         source.backup(target)
-    copy.chmod(0o600)
     return copy

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from cyclades.model.names import NAME_FORM, NAME_MOST
+
 Schema = dict[str, Any]
 
-# Up to 255 characters, none of them a control character.
-NAME: Schema = {"type": "string", "maxLength": 255, "pattern": "^[^\\x00-\\x1f\\x7f]*$"}
+NAME: Schema = {"type": "string", "maxLength": NAME_MOST, "pattern": NAME_FORM}
 NAME_OR_NULL: Schema = {**NAME, "type": ["string", "null"]}
 NAME_NOT_EMPTY: Schema = {
     **NAME,
