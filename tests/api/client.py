@@ -11,6 +11,7 @@ from cyclades.api.app import application
 from cyclades.api.http.service import Service, Shared
 from cyclades.config import Settings
 from cyclades.model.errors import Unauthorized
+from cyclades.security.keys import Keys
 from cyclades.security.tokens import Claims, Tokens
 from cyclades.store.database import Database
 
@@ -37,7 +38,7 @@ def token(project_id: str, *roles: str, user_id: str = "u" * 32) -> str:
 
 def client(db: Database, settings: Settings, services: Iterable[Service], **headers: Any) -> httpx.AsyncClient:
     """An HTTP client of these services; its answers' unexpected errors are answers, too (500)."""
-    app = application(list(services), Shared(db, settings, PlainTokens()))
+    app = application(list(services), Shared(db, settings, Keys(settings.key_dir), PlainTokens()))
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=URL, headers=headers
     )

@@ -17,16 +17,15 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, CursorResult, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 
@@ -38,19 +37,28 @@ CHANNEL = "cyclades"  # PostgreSQL's NOTIFY channel
 
 
 class Tx:
-    """One transaction. `signal` names who is to be woken once it has committed."""
+    """One transaction. `signal` names who is to be woken once it has committed; what is in `at_end` is called with
+    what was gathered for it when all else is done, before the commit."""
 
-    __slots__ = ("connection", "signals")
+    __slots__ = ("at_end", "connection", "signals")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.signals: set[str] = set()
+        self.at_end: dict[Callable[[Tx, dict[Any, Any]], None], dict[Any, Any]] = {}
 
     def execute(self, statement: sa.Executable, params: Any = None) -> CursorResult[Any]:
         return self.connection.execute(statement, params)
 
     def signal(self, name: str) -> None:
         self.signals.add(name)
+
+    def run(self, change: Callable[[Tx], T]) -> T:
+        """All of a transaction but its commit."""
+        result = change(self)
+        for finish, gathered in self.at_end.items():
+            finish(self, gathered)
+        return result
 
     @property
     def dialect(self) -> str:
@@ -177,7 +185,7 @@ class _Sqlite:
                     tx = Tx(connection)
                     savepoint = connection.begin_nested()
                     try:
-                        result = change(tx)
+                        result = tx.run(change)
                     except BaseException as error:
                         savepoint.rollback()
                         outcomes.append((future, None, error))
@@ -220,7 +228,7 @@ class _Postgres:
             try:
                 with self.engine.begin() as connection:
                     tx = Tx(connection)
-                    result = change(tx)
+                    result = tx.run(change)
                     for name in sorted(tx.signals):
                         connection.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))
                     return result, tx.signals
@@ -257,12 +265,3 @@ def _sqlite_engine(url: sa.URL, begin: str, *, query_only: bool = False) -> Engi
         connection.exec_driver_sql(begin)
 
     return engine
-
-
-@contextmanager
-def is_down(reason: type[Exception]) -> Iterator[None]:
-    """Inside, a database that cannot be reached raises `reason` instead of SQLAlchemy's error."""
-    try:
-        yield
-    except OperationalError as error:
-        raise reason(f"The database cannot be reached: {error.orig}") from error

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Conflict, Forbidden, NotFound, WrongState
-from cyclades.store import pages
+from cyclades.store import events, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import image, now, operation
@@ -25,6 +25,7 @@ def add(tx: Tx, image_id: str, **values: Any) -> None:
     new = insert.values(id=image_id, created_at=moment, updated_at=moment, **values).on_conflict_do_nothing()
     if tx.execute(new.returning(image.c.id)).first() is None:
         raise Conflict("image-id", f"Image ID {image_id} already exists!", field="id")
+    events.changed(tx, "image", image_id, created=True)
 
 
 def get(tx: Tx, caller: Caller, image_id: str) -> Row[Any]:
@@ -100,6 +101,7 @@ def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
 
 def change(tx: Tx, image_id: str, **values: Any) -> None:
     tx.execute(image.update().where(image.c.id == image_id).values(updated_at=now(), **values))
+    events.changed(tx, "image", image_id)
 
 
 def used_by(tx: Tx, image_id: str, *, besides: str) -> bool:

@@ -142,6 +142,11 @@ def get(tx: Tx, op_id: str) -> Row[Any] | None:
     return tx.execute(sa.select(operation).where(operation.c.id == op_id)).one_or_none()
 
 
+def every(tx: Tx, op_ids: list[str]) -> list[Row[Any]]:
+    """The operations of these ids."""
+    return list(tx.execute(sa.select(operation).where(operation.c.id.in_(op_ids))).all())
+
+
 def open_ones(tx: Tx, *, resource_id: str | None = None) -> list[Row[Any]]:
     """Operations that have not ended, oldest first."""
     query = sa.select(operation).where(operation.c.ended_at.is_(None)).order_by(operation.c.created_at)

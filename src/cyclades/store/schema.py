@@ -106,6 +106,24 @@ assignment = Table(
     Index("ix_assignment_target", "target_kind", "target_id"),
 )
 
+# `secret_hash` is a SHA-256: the secret is random and long. `roles` are ids, at most those that its user had.
+application_credential = Table(
+    "application_credential",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("user_id", String(64), sa.ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", String(64), sa.ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("description", Text),
+    Column("secret_hash", String(64), nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("unrestricted", Boolean, nullable=False, default=False),
+    Column("expires_at", Time),
+    Column("created_at", Time, nullable=False),
+    sa.UniqueConstraint("user_id", "name"),
+    Index("ix_application_credential_project_id", "project_id"),
+)
+
 # A token is refused if it is `subject` (kind "token"), or if it is of a user, for a project, or of a user in a
 # project, domain or the system (kind "assignment", "<user>/<target>") and was issued without knowing of this row.
 # The ids order the rows as they were committed, on PostgreSQL too (store/revocations.py).
@@ -125,6 +143,15 @@ quota_limit = Table(
     "quota_limit",
     metadata,
     Column("project_id", String(64), primary_key=True),
+    Column("resource", String(300), primary_key=True),
+    Column("hard_limit", BigInteger, nullable=False),
+)
+
+# What a project has that has no limit of its own; where a resource is missing, the configuration's default.
+quota_class = Table(
+    "quota_class",
+    metadata,
+    Column("name", Name, primary_key=True),
     Column("resource", String(300), primary_key=True),
     Column("hard_limit", BigInteger, nullable=False),
 )
@@ -166,6 +193,18 @@ image = Table(
     _alive("ix_image_visibility_alive", "visibility", "created_at", "id"),
 )
 
+# A project that may use a `shared` image. status: "pending", "accepted", "rejected".
+image_member = Table(
+    "image_member",
+    metadata,
+    Column("image_id", Id, sa.ForeignKey("image.id"), primary_key=True),
+    Column("project_id", String(64), primary_key=True),
+    Column("status", String(16), nullable=False, default="pending"),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Index("ix_image_member_project_id", "project_id"),
+)
+
 # The one upload that an image in status `saving` has. Who lets it grow older than `alive_until` has given it up.
 image_upload = Table(
     "image_upload",
@@ -189,6 +228,25 @@ volume_type = Table(
     Column("extra_specs", JSON, nullable=False, default=dict),
     *_times(),
     _alive("uq_volume_type_name_alive", "name", unique=True),
+)
+
+# A project that may use a type that is not public.
+volume_type_access = Table(
+    "volume_type_access",
+    metadata,
+    Column("volume_type_id", Id, sa.ForeignKey("volume_type.id"), primary_key=True),
+    Column("project_id", String(64), primary_key=True),
+    Index("ix_volume_type_access_project_id", "project_id"),
+)
+
+# The type of a project's volumes that name none, where it is not the cloud's default.
+project_default_type = Table(
+    "project_default_type",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("volume_type_id", Id, sa.ForeignKey("volume_type.id"), nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time),
 )
 
 volume = Table(
@@ -216,11 +274,14 @@ volume = Table(
     Column("generation", BigInteger, nullable=False, default=0),  # of its attachments, counted up
     Column("reason", Text),  # of an error status
     Column("operation_id", Id),
+    Column("held_since", Time),  # a client, not an operation, keeps it in a transitional status (os-reserve …)
     *_times(),
     _alive("ix_volume_project_alive", "project_id", "created_at", "id"),
     _alive("ix_volume_alive", "created_at", "id"),
 )
 
+# `server_id` is one of our servers. An attachment without it is a client's own, of the Block Storage API's
+# `/attachments` and `os-attach`: to the instance `instance_id` that runs elsewhere, or to the host `host_name`.
 attachment = Table(
     "attachment",
     metadata,
@@ -229,7 +290,11 @@ attachment = Table(
     Column("volume_id", Id, sa.ForeignKey("volume.id"), nullable=False),
     Column("server_id", Id, sa.ForeignKey("server.id")),
     Column("disk_index", Integer),  # on the server; the root has 0
-    Column("status", String(16), nullable=False),  # attaching, attached, detaching
+    Column("status", String(16), nullable=False),  # reserved, attaching, attached, detaching
+    Column("instance_id", Id),
+    Column("host_name", Name),
+    Column("mode", String(2), nullable=False, default="rw"),  # rw or ro
+    Column("connector", JSON),
     Column("device", String(255)),
     Column("tag", String(60)),
     Column("delete_on_termination", Boolean, nullable=False, default=False),
@@ -260,6 +325,23 @@ snapshot = Table(
     _alive("ix_snapshot_project_alive", "project_id", "created_at", "id"),
     _alive("ix_snapshot_volume_alive", "volume_id"),
     _alive("ix_snapshot_alive", "created_at", "id"),
+)
+
+# A volume on its way to whoever has the key. `key_hash` is a SHA-256: the key is random and long.
+transfer = Table(
+    "transfer",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("volume_id", Id, sa.ForeignKey("volume.id"), nullable=False),
+    Column("project_id", String(64), nullable=False),  # who gives
+    Column("name", Name),
+    Column("key_hash", String(64), nullable=False),
+    Column("no_snapshots", Boolean, nullable=False, default=False),
+    Column("accepted", Boolean, nullable=False, default=False),
+    Column("destination_project_id", String(64)),
+    *_times(),
+    _alive("ix_transfer_project_alive", "project_id", "created_at", "id"),
+    _alive("uq_transfer_volume_alive", "volume_id", unique=True),
 )
 
 # --- compute --------------------------------------------------------------------------------------
@@ -377,6 +459,48 @@ message = Table(
     Column("expires_at", Time, nullable=False),
     Index("ix_message_project", "project_id", "created_at", "id"),
     Index("ix_message_resource", "resource_id"),
+)
+
+# What became of a project's resource, in the order of commits. change: "created", "updated", "deleted".
+event = Table(
+    "event",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("project_id", String(64), nullable=False),
+    Column("resource_kind", String(32), nullable=False),
+    Column("resource_id", Id, nullable=False),
+    Column("change", String(8), nullable=False),
+    Column("status", String(32)),
+    Column("created_at", Time, nullable=False),
+    Index("ix_event_project", "project_id", "id"),
+    Index("ix_event_created", "created_at"),
+    sqlite_autoincrement=True,
+)
+
+# The answer to a POST that carried an `Idempotency-Key`, sealed, for its repeats.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
+    Column("path", Name, primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("body_hash", String(64), nullable=False),
+    Column("answer", sa.LargeBinary),
+    Column("expires_at", Time, nullable=False, index=True),
+)
+
+# A running process of ours, as it says itself. `enabled` False is an operator's wish, kept over restarts.
+service = Table(
+    "service",
+    metadata,
+    Column("host", Name, primary_key=True),
+    Column("kind", String(16), primary_key=True),  # api or engine
+    Column("version", String(32), nullable=False),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("disabled_reason", Name),
+    Column("started_at", Time, nullable=False),
+    Column("seen_at", Time, nullable=False),
 )
 
 # --- the qcow2 pool's own books -------------------------------------------------------------------

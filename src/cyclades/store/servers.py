@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from cyclades.model.caller import Caller
 from cyclades.model.errors import NotFound, WrongState
 from cyclades.model.status import SERVER_ACTIONS
-from cyclades.store import pages
+from cyclades.store import events, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import now, server
@@ -24,6 +24,7 @@ DELETING = "deleting"  # the task of a server whose deletion was accepted
 
 def add(tx: Tx, server_id: str, **values: Any) -> None:
     tx.execute(server.insert(), {"id": server_id, "created_at": now(), **values})
+    events.changed(tx, "server", server_id, created=True)
 
 
 def get(tx: Tx, server_id: str, scope: str | None) -> Row[Any]:
@@ -77,6 +78,7 @@ def begin(tx: Tx, row: Row[Any], caller: Caller, action: str, *, op_id: str, **v
     )
     if changed.rowcount != 1:
         raise _wrong_state(tx.execute(sa.select(server).where(server.c.id == row.id)).one(), action)
+    events.changed(tx, "server", row.id)
 
 
 def _wrong_state(row: Row[Any], action: str) -> WrongState:
@@ -90,6 +92,7 @@ def take_over(tx: Tx, row: Row[Any], *, op_id: str) -> None:
     tx.execute(
         server.update().where(server.c.id == row.id).values(operation_id=op_id, task_state=DELETING, updated_at=now())
     )
+    events.changed(tx, "server", row.id)
 
 
 def finish(tx: Tx, server_id: str, op_id: str, **values: Any) -> bool:
@@ -100,11 +103,13 @@ def finish(tx: Tx, server_id: str, op_id: str, **values: Any) -> bool:
         .where(server.c.id == server_id, server.c.operation_id == op_id)
         .values(operation_id=None, updated_at=now(), **values)
     )
+    events.changed(tx, "server", server_id)
     return changed.rowcount == 1
 
 
 def change(tx: Tx, server_id: str, **values: Any) -> None:
     tx.execute(server.update().where(server.c.id == server_id).values(updated_at=now(), **values))
+    events.changed(tx, "server", server_id)
 
 
 def change_unless_touched(tx: Tx, seen: Row[Any], **values: Any) -> bool:
@@ -115,6 +120,7 @@ def change_unless_touched(tx: Tx, seen: Row[Any], **values: Any) -> bool:
         .where(server.c.id == seen.id, server.c.operation_id.is_(None), untouched, _ALIVE)
         .values(updated_at=now(), **values)
     )
+    events.changed(tx, "server", seen.id)
     return changed.rowcount == 1
 
 

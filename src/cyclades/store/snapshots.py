@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from cyclades.model.errors import NotFound
 from cyclades.model.status import SNAPSHOT_ACTIONS, wrong_status
-from cyclades.store import pages
+from cyclades.store import events, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import now, snapshot
@@ -19,6 +19,7 @@ _ALIVE = snapshot.c.deleted_at.is_(None)
 
 def add(tx: Tx, snapshot_id: str, **values: Any) -> None:
     tx.execute(snapshot.insert(), {"id": snapshot_id, "created_at": now(), **values})
+    events.changed(tx, "snapshot", snapshot_id, created=True)
 
 
 def get(tx: Tx, snapshot_id: str, scope: str | None) -> Row[Any]:
@@ -54,6 +55,7 @@ def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str) -> Non
     )
     if changed.rowcount != 1:
         raise wrong_status("snapshot", action, allowed, row.status)
+    events.changed(tx, "snapshot", row.id)
 
 
 def finish(tx: Tx, snapshot_id: str, op_id: str, **values: Any) -> bool:
@@ -64,8 +66,10 @@ def finish(tx: Tx, snapshot_id: str, op_id: str, **values: Any) -> bool:
         .where(snapshot.c.id == snapshot_id, snapshot.c.operation_id == op_id)
         .values(operation_id=None, updated_at=now(), **values)
     )
+    events.changed(tx, "snapshot", snapshot_id)
     return changed.rowcount == 1
 
 
 def change(tx: Tx, snapshot_id: str, **values: Any) -> None:
     tx.execute(snapshot.update().where(snapshot.c.id == snapshot_id).values(updated_at=now(), **values))
+    events.changed(tx, "snapshot", snapshot_id)

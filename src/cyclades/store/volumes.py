@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from cyclades.model.errors import NotFound
 from cyclades.model.status import VOLUME_ACTIONS, wrong_status
-from cyclades.store import pages
+from cyclades.store import events, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import attachment, now, snapshot, volume
@@ -22,6 +22,7 @@ _BY_ID_IN_PROJECT = _BY_ID.where(volume.c.project_id == sa.bindparam("project_id
 
 def add(tx: Tx, volume_id: str, **values: Any) -> None:
     tx.execute(volume.insert(), {"id": volume_id, "created_at": now(), **values})
+    events.changed(tx, "volume", volume_id, created=True)
 
 
 def get(tx: Tx, volume_id: str, scope: str | None) -> Row[Any]:
@@ -66,6 +67,7 @@ def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None,
     if changed.rowcount != 1:
         status_now = tx.execute(sa.select(volume.c.status).where(volume.c.id == row.id)).scalar()
         raise wrong_status("volume", action, allowed, status_now)
+    events.changed(tx, "volume", row.id)
 
 
 def finish(tx: Tx, volume_id: str, op_id: str, **values: Any) -> bool:
@@ -76,11 +78,13 @@ def finish(tx: Tx, volume_id: str, op_id: str, **values: Any) -> bool:
         .where(volume.c.id == volume_id, volume.c.operation_id == op_id)
         .values(operation_id=None, updated_at=now(), **values)
     )
+    events.changed(tx, "volume", volume_id)
     return changed.rowcount == 1
 
 
 def change(tx: Tx, volume_id: str, **values: Any) -> None:
     tx.execute(volume.update().where(volume.c.id == volume_id).values(updated_at=now(), **values))
+    events.changed(tx, "volume", volume_id)
 
 
 def has_snapshots(tx: Tx, volume_id: str) -> bool:

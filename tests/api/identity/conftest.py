@@ -90,10 +90,11 @@ async def start(database: Database, settings: Settings) -> AsyncIterator[Start]:
         revocations = Revocations(database)
         await revocations.refresh()
         logins = Logins(settings.identity)
-        tokens = Tokens(Keys(settings.key_dir), revocations, seconds=settings.identity.token_seconds)
+        keys = Keys(settings.key_dir)
+        tokens = Tokens(keys, revocations, seconds=settings.identity.token_seconds)
         hashes = {name: logins.passwords.hash_now(password) for name, password in PASSWORDS.items()}
         await database.write(lambda tx: bootstrap.make(tx, hashes))
-        shared = Shared(database, settings, tokens, logins)
+        shared = Shared(database, settings, keys, tokens, logins)
         transport = httpx.ASGITransport(application(SERVICES, shared), raise_app_exceptions=False)
         started.append(Cloud(database, settings, shared, httpx.AsyncClient(transport=transport, base_url=URL)))
         return started[-1]

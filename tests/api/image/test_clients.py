@@ -24,6 +24,7 @@ from cyclades.api.app import application
 from cyclades.api.http.service import Shared
 from cyclades.api.image.service import SERVICE
 from cyclades.config import Settings, load
+from cyclades.security.keys import Keys
 from cyclades.store.database import Database
 from cyclades.store.schema import metadata
 
@@ -70,7 +71,7 @@ async def cloud(tmp_path: Path) -> AsyncIterator[Cloud]:
     settings.image_dir.mkdir(parents=True)
     database = Database(settings.database_url)
     metadata.create_all(database.engine)
-    app = application([SERVICE], Shared(database, settings, PlainTokens()))
+    app = application([SERVICE], Shared(database, settings, Keys(settings.key_dir), PlainTokens()))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off", access_log=False))
     server.config.load()
     sockets = [server.config.bind_socket()]

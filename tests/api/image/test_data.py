@@ -25,6 +25,7 @@ from cyclades.api.image.service import SERVICE
 from cyclades.config import Settings
 from cyclades.model.units import KIB, MIB
 from cyclades.operations import image_upload
+from cyclades.security.keys import Keys
 from cyclades.store import quotas
 from cyclades.store.database import Database
 from cyclades.store.schema import image_upload as uploads
@@ -314,7 +315,7 @@ async def exchange(
     database: Database, settings: Settings, image_id: str, *messages: dict[str, Any], method: str = "PUT"
 ) -> list[dict[str, Any]]:
     """A request as the web server tells the application of it, message by message; returns what was sent back."""
-    app = application([SERVICE], Shared(database, settings, PlainTokens()))
+    app = application([SERVICE], Shared(database, settings, Keys(settings.key_dir), PlainTokens()))
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
         "path": f"{IMAGES}/{image_id}/file", "raw_path": b"", "query_string": b"", "root_path": "",

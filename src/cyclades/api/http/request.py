@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from cyclades.api.http.once import once
 from cyclades.api.http.versions import Version
 from cyclades.config import Settings
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Invalid
+from cyclades.security.keys import Keys
 from cyclades.security.logins import Logins
 from cyclades.security.tokens import Claims, Tokens
-from cyclades.store.database import Database
+from cyclades.store.database import Database, Tx
+
+T = TypeVar("T")
+
+# A request that carries this header, with any value, is shown what no standard answer has.
+EXTRAS_HEADER = "x-cyclades-extras"
 
 
 @dataclass
@@ -22,6 +29,7 @@ class Request:
 
     db: Database
     settings: Settings
+    keys: Keys
     tokens: Tokens
     logins: Logins | None
     service: Any
@@ -51,6 +59,15 @@ class Request:
         """Of the service, as the client wrote it: `…/volume/v3`, with the project's id if the client put it there."""
         base: str = self.settings.public_url + self.service.prefix
         return f"{base}/{self.project_in_url}" if self.project_in_url else base
+
+    @property
+    def wants_extras(self) -> bool:
+        return EXTRAS_HEADER in self.headers
+
+    async def create(self, change: Callable[[Tx], T]) -> T:
+        """`db.write` for a POST that makes something: `change` returns what the client is answered (JSON values), and
+        a repeat with the same `Idempotency-Key` gets that again."""
+        return await once(self, change)
 
     def one(self, name: str) -> str | None:
         """A query parameter; the last one if it is repeated."""

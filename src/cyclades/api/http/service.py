@@ -26,6 +26,7 @@ from cyclades.api.http.request import Request
 from cyclades.api.http.versions import Version, Versions
 from cyclades.config import Settings
 from cyclades.model.errors import Forbidden, Invalid, Refusal, TooMany, Unauthorized
+from cyclades.security.keys import Keys
 from cyclades.security.logins import Logins
 from cyclades.security.tokens import Claims, Tokens
 from cyclades.store.database import Database
@@ -83,6 +84,7 @@ class Shared:
 
     db: Database
     settings: Settings
+    keys: Keys
     tokens: Tokens
     logins: Logins | None = None
 
@@ -234,6 +236,7 @@ class _Exchange:
         return Request(
             db=self.shared.db,
             settings=self.shared.settings,
+            keys=self.shared.keys,
             tokens=self.shared.tokens,
             logins=self.shared.logins,
             service=service,

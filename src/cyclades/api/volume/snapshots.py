@@ -59,7 +59,7 @@ async def create(request: Request) -> dict[str, Any]:
         )
         return views.snapshot(request, snapshots.get(tx, snapshot_id, None), detail=False)
 
-    return {"snapshot": await request.db.write(accept)}
+    return {"snapshot": await request.create(accept)}
 
 
 @SERVICE.route("GET", "/snapshots/{snapshot_id}", who="reader")

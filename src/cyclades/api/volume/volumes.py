@@ -95,7 +95,7 @@ async def create(request: Request) -> dict[str, Any]:
         volume_id = volume_create.start(tx, caller, settings, wanted)
         return _view(tx, request, volume_id)
 
-    return {"volume": await request.db.write(accept)}
+    return {"volume": await request.create(accept)}
 
 
 def _trimmed(name: str | None) -> str | None:

@@ -23,6 +23,22 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_domain_name")),
     )
     op.create_table(
+        "event",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("resource_kind", sa.String(length=32), nullable=False),
+        sa.Column("resource_id", sa.String(length=36), nullable=False),
+        sa.Column("change", sa.String(length=8), nullable=False),
+        sa.Column("status", sa.String(length=32), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("event", schema=None) as batch_op:
+        batch_op.create_index("ix_event_created", ["created_at"], unique=False)
+        batch_op.create_index("ix_event_project", ["project_id", "id"], unique=False)
+
+    op.create_table(
         "flavor",
         sa.Column("id", sa.String(length=255), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -45,6 +61,20 @@ def upgrade() -> None:
             sqlite_where=sa.text("deleted_at IS NULL"),
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
+
+    op.create_table(
+        "idempotency",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("path", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("body_hash", sa.String(length=64), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "user_id", "path", "key", name=op.f("pk_idempotency")),
+    )
+    with op.batch_alter_table("idempotency", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_idempotency_expires_at"), ["expires_at"], unique=False)
 
     op.create_table(
         "image",
@@ -167,6 +197,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_operation_resource", ["resource_id"], unique=False)
 
     op.create_table(
+        "quota_class",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("resource", sa.String(length=300), nullable=False),
+        sa.Column("hard_limit", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "resource", name=op.f("pk_quota_class")),
+    )
+    op.create_table(
         "quota_limit",
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.Column("resource", sa.String(length=300), nullable=False),
@@ -258,6 +295,17 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "service",
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("version", sa.String(length=32), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("disabled_reason", sa.String(length=255), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("host", "kind", name=op.f("pk_service")),
+    )
+    op.create_table(
         "volume_type",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -278,6 +326,19 @@ def upgrade() -> None:
             sqlite_where=sa.text("deleted_at IS NULL"),
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
+
+    op.create_table(
+        "image_member",
+        sa.Column("image_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_image_member_image_id")),
+        sa.PrimaryKeyConstraint("image_id", "project_id", name=op.f("pk_image_member")),
+    )
+    with op.batch_alter_table("image_member", schema=None) as batch_op:
+        batch_op.create_index("ix_image_member_project_id", ["project_id"], unique=False)
 
     op.create_table(
         "image_upload",
@@ -317,6 +378,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("domain_id", "name", name=op.f("uq_project_domain_id_name")),
     )
     op.create_table(
+        "project_default_type",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("volume_type_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["volume_type_id"], ["volume_type.id"], name=op.f("fk_project_default_type_volume_type_id")
+        ),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_project_default_type")),
+    )
+    op.create_table(
         "user",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("domain_id", sa.String(length=64), nullable=False),
@@ -354,6 +426,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("operation_id", sa.String(length=36), nullable=True),
+        sa.Column("held_since", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=True),
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
@@ -377,6 +450,42 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "volume_type_access",
+        sa.Column("volume_type_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["volume_type_id"], ["volume_type.id"], name=op.f("fk_volume_type_access_volume_type_id")
+        ),
+        sa.PrimaryKeyConstraint("volume_type_id", "project_id", name=op.f("pk_volume_type_access")),
+    )
+    with op.batch_alter_table("volume_type_access", schema=None) as batch_op:
+        batch_op.create_index("ix_volume_type_access_project_id", ["project_id"], unique=False)
+
+    op.create_table(
+        "application_credential",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("roles", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("unrestricted", sa.Boolean(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["project.id"], name=op.f("fk_application_credential_project_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user.id"], name=op.f("fk_application_credential_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_application_credential")),
+        sa.UniqueConstraint("user_id", "name", name=op.f("uq_application_credential_user_id_name")),
+    )
+    with op.batch_alter_table("application_credential", schema=None) as batch_op:
+        batch_op.create_index("ix_application_credential_project_id", ["project_id"], unique=False)
+
+    op.create_table(
         "assignment",
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("target_kind", sa.String(length=8), nullable=False),
@@ -397,6 +506,10 @@ def upgrade() -> None:
         sa.Column("server_id", sa.String(length=36), nullable=True),
         sa.Column("disk_index", sa.Integer(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("instance_id", sa.String(length=36), nullable=True),
+        sa.Column("host_name", sa.String(length=255), nullable=True),
+        sa.Column("mode", sa.String(length=2), nullable=False),
+        sa.Column("connector", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("device", sa.String(length=255), nullable=True),
         sa.Column("tag", sa.String(length=60), nullable=True),
         sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
@@ -465,6 +578,38 @@ def upgrade() -> None:
             "ix_snapshot_volume_alive",
             ["volume_id"],
             unique=False,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        )
+
+    op.create_table(
+        "transfer",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("volume_id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
+        sa.Column("key_hash", sa.String(length=64), nullable=False),
+        sa.Column("no_snapshots", sa.Boolean(), nullable=False),
+        sa.Column("accepted", sa.Boolean(), nullable=False),
+        sa.Column("destination_project_id", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=True),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["volume_id"], ["volume.id"], name=op.f("fk_transfer_volume_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_transfer")),
+    )
+    with op.batch_alter_table("transfer", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_transfer_project_alive",
+            ["project_id", "created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        )
+        batch_op.create_index(
+            "uq_transfer_volume_alive",
+            ["volume_id"],
+            unique=True,
             sqlite_where=sa.text("deleted_at IS NULL"),
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
