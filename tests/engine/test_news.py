@@ -15,9 +15,12 @@ from tests.crash.scenarios_servers import a_server, an_attachment
 from tests.crash.stage import Stage, stage
 
 from cyclades.backends.base import News
+from cyclades.backends.local import listener
 from cyclades.engine import news
+from cyclades.engine import world as assembly
 from cyclades.model.errors import Failed
 from cyclades.operations import server_start, volume_detach
+from cyclades.operations.base import World
 from cyclades.store import attachments, schema
 from cyclades.store import operations as rows
 from cyclades.store.database import Database
@@ -32,8 +35,8 @@ async def cloud(database: Database, tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 @contextlib.asynccontextmanager
-async def following(cloud: Stage) -> AsyncIterator[None]:
-    task = asyncio.create_task(news.follow(cloud.world, cloud.world.backends["local"]))
+async def following(world: World) -> AsyncIterator[None]:
+    task = asyncio.create_task(news.follow(world, world.backends["local"]))
     try:
         yield
     finally:
@@ -60,7 +63,7 @@ async def kill(cloud: Stage, server_id: str) -> None:
 
 async def test_a_qemu_killed_by_hand(cloud: Stage) -> None:
     server_id, volume_id = await an_attachment(cloud)
-    async with following(cloud):
+    async with following(cloud.world):
         await kill(cloud, server_id)
         row = await until(cloud, schema.server, server_id, "SHUTOFF")
     assert (row.power, row.operation_id) == ("crashed", None)
@@ -77,9 +80,22 @@ async def test_a_qemu_killed_while_nobody_looked(cloud: Stage) -> None:
     server_id = await a_server(cloud)
     await kill(cloud, server_id)
     assert (await cloud.one(schema.server, server_id)).status == "ACTIVE"
-    async with following(cloud):
+    async with following(cloud.world):
         await until(cloud, schema.server, server_id, "SHUTOFF")
     await cloud.clear()
+
+
+async def test_a_server_that_another_engine_made(cloud: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "LOOK", 0.05)
+    other = assembly.build(cloud.settings, cloud.db)
+    await other.backends["local"].open()
+    try:
+        async with following(other):
+            server_id = await a_server(cloud)
+            await kill(cloud, server_id)
+            await until(cloud, schema.server, server_id, "SHUTOFF")
+    finally:
+        await other.backends["local"].close()
 
 
 async def test_news_waits_for_the_operation_that_owns_the_server(cloud: Stage) -> None:
@@ -87,7 +103,7 @@ async def test_news_waits_for_the_operation_that_owns_the_server(cloud: Stage) -
     await cloud.db.write(
         lambda tx: tx.execute(schema.server.update().values(operation_id="other", task_state="powering-off"))
     )
-    async with following(cloud):
+    async with following(cloud.world):
         await kill(cloud, server_id)
         follower = news._Follower(cloud.world, cloud.world.backends["local"])
         assert await follower._settle(server_id) is False

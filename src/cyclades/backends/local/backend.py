@@ -51,14 +51,12 @@ class LocalBackend:
         self._locks = self._directory / ".locks"
         self._locks.mkdir(mode=0o700, exist_ok=True)
         self._guard = process.Guard(user, self._directory)
-        self._listener = Listener(self._unplugged_late, self._powered_off)
+        self._listener = Listener(self._homes, self._unplugged_late, self._powered_off)
 
     # --- servers ----------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        for home in self._homes():
-            if home.wanted() is not None:
-                self._listener.follow(home)
+        self._listener.open()
 
     async def close(self) -> None:
         await self._listener.close()

@@ -14,52 +14,52 @@ from cyclades.backends.local.qmp import connected
 from cyclades.model.errors import Fault, Passing
 
 AGAIN = 1.0  # seconds until a monitor that another process has is asked for again
-TRIM = 5.0  # seconds between looks at the consoles
+LOOK = 5.0  # seconds between looks at the servers that there are, and at their consoles
 
 log = structlog.get_logger("cyclades.local")
 
 
 class Listener:
-    """`unplugged(home, disk)` is called when a guest has let go of a volume, and says whether that is news;
-    `powered_off(home)` when a guest has powered off."""
+    """`homes()` gives all servers. `unplugged(home, disk)` is called when a guest has let go of a volume, and says
+    whether that is news; `powered_off(home)` when a guest has powered off."""
 
     def __init__(
         self,
+        homes: Callable[[], list[Home]],
         unplugged: Callable[[Home, SeenDisk], Awaitable[bool]],
         powered_off: Callable[[Home], Awaitable[None]],
     ) -> None:
-        self._unplugged, self._powered_off = unplugged, powered_off
+        self._homes, self._unplugged, self._powered_off = homes, unplugged, powered_off
         self._news: asyncio.Queue[News] = asyncio.Queue()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._trimmer: asyncio.Task[None] | None = None
-        self._homes: dict[str, Home] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     async def news(self) -> AsyncIterator[News]:
         while True:
             yield await self._news.get()
 
+    def open(self) -> None:
+        """Listen to all servers that there are, and to those that another process makes later."""
+        self._look()
+        self._looking = asyncio.create_task(self._keep_looking(), name="look-at-servers")
+
     def follow(self, home: Home) -> None:
         """Listen to a server, if that is not done yet."""
-        self._homes[home.server_id] = home
         task = self._tasks.get(home.server_id)
         if task is None or task.done():
             self._tasks[home.server_id] = asyncio.create_task(self._listen(home), name=f"listen:{home.server_id}")
-        if self._trimmer is None:
-            self._trimmer = asyncio.create_task(self._trim(), name="trim-consoles")
 
     def leave(self, home: Home) -> None:
         """The server is deleted."""
-        self._homes.pop(home.server_id, None)
         if (task := self._tasks.pop(home.server_id, None)) is not None:
             task.cancel()
 
     async def close(self) -> None:
-        tasks = [*self._tasks.values(), *([self._trimmer] if self._trimmer else [])]
+        tasks = [*self._tasks.values(), *([self._looking] if self._looking else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
-        self._trimmer = None
 
     async def _listen(self, home: Home) -> None:
         while home.pid() is not None:
@@ -104,11 +104,15 @@ class Listener:
                 await self._let_go(home, disk)
 
     async def _let_go(self, home: Home, disk: SeenDisk) -> None:
-        try:
-            is_news = await self._unplugged(home, disk)
-        except Fault as fault:
-            log.warning("listener.unplugged", server=home.server_id, volume=disk.volume_id, reason=str(fault))
-            return
+        while True:
+            try:
+                is_news = await self._unplugged(home, disk)
+                break
+            except Passing:
+                await asyncio.sleep(AGAIN)
+            except Fault as fault:
+                log.warning("listener.unplugged", server=home.server_id, volume=disk.volume_id, reason=str(fault))
+                return
         if is_news:
             self._tell(News(home.server_id, "unplugged", disk.volume_id, disk.generation))
 
@@ -119,8 +123,21 @@ class Listener:
     def _tell(self, news: News) -> None:
         self._news.put_nowait(news)
 
-    async def _trim(self) -> None:
+    async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(TRIM)
-            for home in list(self._homes.values()):
-                home.trim_console()
+            await asyncio.sleep(LOOK)
+            try:
+                self._look()
+            except Exception:
+                log.exception("listener.look")
+
+    def _look(self) -> None:
+        homes = {home.server_id: home for home in self._homes()}
+        self._tasks = {key: task for key, task in self._tasks.items() if key in homes or not task.done()}
+        for server_id, home in homes.items():
+            task = self._tasks.get(server_id)
+            is_new = task is None and home.wanted() is not None
+            runs_again = task is not None and task.done() and home.pid() is not None
+            if is_new or runs_again:
+                self.follow(home)
+            home.trim_console()
