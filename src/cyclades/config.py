@@ -36,6 +36,7 @@ class Api(_Section):
     availability_zone: str = "nova"
     max_body: int = 256 * 1024  # bytes of a JSON body
     page: int = 1000  # the most rows in one answer
+    event_seconds: float = 24 * 3600.0  # that events are kept for clients that come back
 
 
 class DatabaseSettings(_Section):

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from cyclades.api import compute, identity, image, volume
+from cyclades.api import compute, events, identity, image, volume
 from cyclades.api.app import application
 from cyclades.api.http.service import Shared
 from cyclades.cli import database, first_start, listening, logs
@@ -23,6 +23,7 @@ from cyclades.config import Settings
 from cyclades.engine import news, wake
 from cyclades.engine import world as assembly
 from cyclades.engine.engine import Engine
+from cyclades.engine.housekeeping import keep_house
 from cyclades.operations import image_upload
 from cyclades.operations.base import World
 from cyclades.security.keys import Keys
@@ -31,7 +32,7 @@ from cyclades.security.revocations import Revocations
 from cyclades.security.tokens import Tokens
 from cyclades.store.database import Database
 
-SERVICES = (*identity.SERVICES, *image.SERVICES, *volume.SERVICES, *compute.SERVICES)
+SERVICES = (*identity.SERVICES, *image.SERVICES, *volume.SERVICES, *compute.SERVICES, *events.SERVICES)
 TIDY_SECONDS = 600.0
 
 log = structlog.get_logger("cyclades")
@@ -121,7 +122,11 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
     world = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()
-    work: list[Coroutine[Any, Any, Any]] = [Engine(world, alone=db.is_sqlite).run(), _tidy(world)]
+    work: list[Coroutine[Any, Any, Any]] = [
+        Engine(world, alone=db.is_sqlite).run(),
+        keep_house(db, settings),
+        _tidy(world),
+    ]
     work += [news.follow(world, backend) for backend in world.backends.values()]
     try:
         async with _together(work, stopping):
