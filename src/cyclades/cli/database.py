@@ -37,7 +37,8 @@ def opened(settings: Settings, *, make: bool = False) -> Iterator[Database]:
             file.chmod(0o600)
         elif not file.exists():
             raise Refused(f"There is no cloud in {file.parent}: `cyclades up` makes one.")
-    db = Database(settings.database_url, threads=settings.database.threads)
+    with _usable():
+        db = Database(settings.database_url, threads=settings.database.threads)
     try:
         yield db
     finally:
@@ -58,8 +59,15 @@ def upgrade(db: Database) -> tuple[str | None, Path | None]:
 
 def _revision(db: Database) -> str | None:
     try:
-        return migrate.revision_of(db.engine)
+        with _usable():
+            return migrate.revision_of(db.engine)
     except migrate.Newer as error:
         raise Refused(str(error)) from error
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
     except DatabaseError as error:
         raise Refused(f"The database cannot be used: {error.orig}") from error

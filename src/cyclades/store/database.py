@@ -128,6 +128,7 @@ class _Sqlite:
         self._read_engine = _sqlite_engine(url, "BEGIN", query_only=True)
         self._readers = threading.local()
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._writer = self.engine.connect()  # here: a file that cannot be opened is the caller's to know
         self._thread = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -158,7 +159,7 @@ class _Sqlite:
         self._read_engine.dispose()
 
     def _serve(self) -> None:
-        with self.engine.connect() as connection:
+        with self._writer as connection:
             while (first := self._queue.get()) is not None:
                 batch, closing = [first], False
                 while len(batch) < _BATCH:
