@@ -18,7 +18,7 @@ from bench.load import Run
 from bench.options import Options
 
 _WARM_UP = 0.1  # of the time that is counted
-_SAMPLE = 500  # different volumes that are asked for
+_SAMPLE = 5_000  # different volumes that are asked for
 _DRAIN_LOOK = 0.1  # seconds between looks whether all volumes are made
 _POST = "POST volume"
 _GOALS = {("GET volume", 8): "1,500/s", ("list of 1,000", 8): "60/s"}

@@ -54,13 +54,9 @@ def take(tx: Tx, defaults: Quotas, project_id: str, amounts: Amounts) -> None:
         amount, limit = amounts[resource], own.get(resource, UNLIMITED)
         if amount == 0:
             continue
-        fits = sa.true() if limit == UNLIMITED else quota_usage.c.used + amount <= limit
-        insert = _insert(tx, quota_usage).values(project_id=project_id, resource=resource, used=amount)
-        upsert = insert.on_conflict_do_update(
-            index_elements=["project_id", "resource"], set_={"used": quota_usage.c.used + amount}, where=fits
-        )
         too_much = limit != UNLIMITED and amount > limit
-        if too_much or tx.execute(upsert.returning(quota_usage.c.used)).first() is None:
+        values = {"project_id": project_id, "resource": resource, "amount": amount, "limit": limit}
+        if too_much or tx.execute(_TAKE[tx.dialect], values).first() is None:
             used = usage(tx, project_id).get(resource, 0)
             raise OverQuota(resource, asked=amount, used=used, limit=limit)
 
@@ -73,6 +69,20 @@ def give_back(tx: Tx, project_id: str, amounts: Amounts) -> None:
             .where(_of(quota_usage, project_id), quota_usage.c.resource == resource)
             .values(used=quota_usage.c.used - amounts[resource])
         )
+
+
+def _taking(insert: Any) -> Any:
+    """Built once, since all that make something run it half a dozen times."""
+    amount, limit = sa.bindparam("amount", type_=sa.BigInteger), sa.bindparam("limit", type_=sa.BigInteger)
+    row = {"project_id": sa.bindparam("project_id"), "resource": sa.bindparam("resource"), "used": amount}
+    more = quota_usage.c.used + amount
+    fits = sa.or_(limit == UNLIMITED, more <= limit)
+    upsert = insert(quota_usage).values(row)
+    upsert = upsert.on_conflict_do_update(index_elements=["project_id", "resource"], set_={"used": more}, where=fits)
+    return upsert.returning(quota_usage.c.used)
+
+
+_TAKE = {"sqlite": _taking(sqlite.insert), "postgresql": _taking(postgresql.insert)}
 
 
 def _of(table: sa.Table, project_id: str) -> sa.ColumnElement[bool]:

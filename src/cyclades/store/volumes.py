@@ -18,6 +18,9 @@ from cyclades.store.schema import attachment, now, snapshot, volume
 _ALIVE = volume.c.deleted_at.is_(None)
 _BY_ID = sa.select(volume).where(volume.c.id == sa.bindparam("id"), _ALIVE)
 _BY_ID_IN_PROJECT = _BY_ID.where(volume.c.project_id == sa.bindparam("project_id"))
+_ATTACHMENTS = sa.select(attachment).where(
+    attachment.c.volume_id.in_(sa.bindparam("ids", expanding=True)), attachment.c.deleted_at.is_(None)
+)
 
 
 def add(tx: Tx, volume_id: str, **values: Any) -> None:
@@ -97,7 +100,6 @@ def attachments_of(tx: Tx, volume_ids: Iterable[str]) -> dict[str, list[Row[Any]
     ids = list(volume_ids)
     found: dict[str, list[Row[Any]]] = {}
     if ids:
-        wanted = sa.select(attachment).where(attachment.c.volume_id.in_(ids), attachment.c.deleted_at.is_(None))
-        for row in tx.execute(wanted):
+        for row in tx.execute(_ATTACHMENTS, {"ids": ids}):
             found.setdefault(row.volume_id, []).append(row)
     return found

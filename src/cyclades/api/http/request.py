@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from cyclades.api.http.once import once
@@ -47,14 +48,14 @@ class Request:
     chunks: AsyncIterator[bytes] | None = None
     answer_headers: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def caller(self) -> Caller:
         """Who asks, in which project."""
         assert self.claims is not None
         assert self.claims.project_id is not None
         return Caller(self.claims.user_id, self.claims.project_id, self.claims.roles, self.request_id)
 
-    @property
+    @cached_property
     def base_url(self) -> str:
         """Of the service, as the client wrote it: `…/volume/v3`, with the project's id if the client put it there."""
         base: str = self.settings.public_url + self.service.prefix
