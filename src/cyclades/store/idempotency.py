@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import Row
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cyclades.store.database import Tx
@@ -27,15 +26,16 @@ def _of(name: Name) -> sa.ColumnElement[bool]:
     return sa.and_(*(idempotency.c[column] == value for column, value in name._asdict().items()))
 
 
-def begin(tx: Tx, name: Name, body_hash: str) -> Row[Any] | None:
-    """None if this is the first such request: its `answer` is to be kept in the same transaction. Otherwise the
-    first one's row. Of two at once the second waits for the first to commit, or to have never been."""
+def begin(tx: Tx, name: Name) -> bytes | None:
+    """None if this is the first such request: `keep` is to be called in the same transaction. Otherwise what was
+    kept. Of two at once the second waits for the first to commit, or to have never been."""
     tx.execute(idempotency.delete().where(_of(name), idempotency.c.expires_at <= now()))
     insert = (postgresql if tx.dialect == "postgresql" else sqlite).insert(idempotency)
-    new = insert.values(**name._asdict(), body_hash=body_hash, expires_at=now() + KEPT).on_conflict_do_nothing()
+    new = insert.values(**name._asdict(), expires_at=now() + KEPT).on_conflict_do_nothing()
     if tx.execute(new.returning(idempotency.c.key)).first() is not None:
         return None
-    return tx.execute(sa.select(idempotency).where(_of(name))).one()
+    kept: bytes = tx.execute(sa.select(idempotency.c.answer).where(_of(name))).scalar_one()
+    return kept
 
 
 def keep(tx: Tx, name: Name, answer: bytes) -> None:

@@ -477,7 +477,7 @@ event = Table(
     sqlite_autoincrement=True,
 )
 
-# The answer to a POST that carried an `Idempotency-Key`, sealed, for its repeats.
+# A POST that carried an `Idempotency-Key`: its answer and its body's hash, sealed, for its repeats.
 idempotency = Table(
     "idempotency",
     metadata,
@@ -485,7 +485,6 @@ idempotency = Table(
     Column("user_id", String(64), primary_key=True),
     Column("path", Name, primary_key=True),
     Column("key", Name, primary_key=True),
-    Column("body_hash", String(64), nullable=False),
     Column("answer", sa.LargeBinary),
     Column("expires_at", Time, nullable=False, index=True),
 )

@@ -104,11 +104,11 @@ async def create(request: Request) -> dict[str, Any]:
         "extra_specs": {},
     }
 
-    def add(tx: Tx) -> Any:
+    def add(tx: Tx) -> dict[str, Any]:
         flavors.add(tx, flavor_id, **values)
-        return flavors.get(tx, flavor_id, private=True)
+        return views.flavor(request, flavors.get(tx, flavor_id, private=True))
 
-    return {"flavor": views.flavor(request, await request.db.write(add))}
+    return {"flavor": await request.create(add)}
 
 
 @SERVICE.route(

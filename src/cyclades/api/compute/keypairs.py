@@ -58,18 +58,19 @@ async def create(request: Request) -> Answer:
         private, public = await asyncio.to_thread(_generate)
     fingerprint = _fingerprint(public)
 
-    def add(tx: Tx) -> None:
-        if keypairs.count(tx, user_id) >= MOST_KEYPAIRS:
-            raise Forbidden("quota-keypairs", "Quota exceeded, too many key pairs.")
-        keypairs.add(tx, user_id, name, public_key=public, fingerprint=fingerprint)
-
-    await request.db.write(add)
     view = {"name": name, "public_key": public, "fingerprint": fingerprint, "user_id": user_id}
     if request.version >= since.KEYPAIR_TYPE:
         view["type"] = "ssh"
     if private is not None:
         view["private_key"] = private
-    return Answer(201 if request.version >= since.KEYPAIR_TYPE else 200, {"keypair": view})
+
+    def add(tx: Tx) -> dict[str, str]:
+        if keypairs.count(tx, user_id) >= MOST_KEYPAIRS:
+            raise Forbidden("quota-keypairs", "Quota exceeded, too many key pairs.")
+        keypairs.add(tx, user_id, name, public_key=public, fingerprint=fingerprint)
+        return view
+
+    return Answer(201 if request.version >= since.KEYPAIR_TYPE else 200, {"keypair": await request.create(add)})
 
 
 def _generate() -> tuple[str, str]:

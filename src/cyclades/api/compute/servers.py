@@ -109,15 +109,17 @@ async def create(request: Request) -> Answer:
     names = [asked["name"]] if most == 1 else [f"{asked['name']}-{i}" for i in range(1, most + 1)]
     caller, settings = request.caller, request.settings
 
-    def accept(tx: Tx) -> str:
-        made = [server_create.start(tx, caller, settings, Asked(**{**asked, "name": name})) for name in names]
-        return made[0]
+    password = body.get("adminPass") or secrets.token_urlsafe(12)
 
-    server_id = await request.db.write(accept)
+    def accept(tx: Tx) -> dict[str, Any]:
+        made = [server_create.start(tx, caller, settings, Asked(**{**asked, "name": name})) for name in names]
+        view = views.server_created(request, made[0], password)
+        view["OS-DCF:diskConfig"] = asked["extra"].get("disk_config", "MANUAL")
+        return view
+
+    view = await request.create(accept)
     if is_true(body.get("return_reservation_id")):
-        return Answer(202, {"reservation_id": f"r-{server_id[:8]}"})
-    view = views.server_created(request, server_id, body.get("adminPass") or secrets.token_urlsafe(12))
-    view["OS-DCF:diskConfig"] = asked["extra"].get("disk_config", "MANUAL")
+        return Answer(202, {"reservation_id": f"r-{view['id'][:8]}"})
     return Answer(202, {"server": view}, {"Location": view["links"][0]["href"]})
 
 

@@ -54,7 +54,7 @@ def _create(version: Version) -> Schema:
 async def create(request: Request) -> Answer:
     asked = request.body["volumeAttachment"]
 
-    def accept(tx: Tx) -> Any:
+    def accept(tx: Tx) -> dict[str, Any]:
         server_id, volume_id = request.ids["server_id"], asked["volumeId"].lower()
         volume_attach.start(
             tx,
@@ -64,12 +64,12 @@ async def create(request: Request) -> Answer:
             tag=asked.get("tag"),
             delete_on_termination=is_true(asked.get("delete_on_termination", False)),
         )
-        return attachments.get(tx, server_id, volume_id)
+        return views.attachment(request, attachments.get(tx, server_id, volume_id), made=True)
 
-    row = await request.db.write(accept)
+    view = await request.create(accept)
     if request.version >= since.ATTACH_WITHOUT_BODY:
         return Answer(202)
-    return Answer(200, {"volumeAttachment": views.attachment(request, row, made=True)})
+    return Answer(200, {"volumeAttachment": view})
 
 
 @SERVICE.route("DELETE", f"{_PATH}/{{volume_id}}", who="member", status=202)

@@ -40,18 +40,20 @@ async def once(request: Request, change: Callable[[Tx], T]) -> T:
     context = "answer " + " ".join(name)
 
     def write(tx: Tx) -> Any:
-        first = idempotency.begin(tx, name, body)
+        first = idempotency.begin(tx, name)
         if first is None:
             result = change(tx)
-            idempotency.keep(tx, name, request.keys.seal(msgspec.json.encode(result), context))
+            kept = msgspec.json.encode({"body": body, "answer": result})
+            idempotency.keep(tx, name, request.keys.seal(kept, context))
             return result
-        if first.body_hash != body:
+        known = msgspec.json.decode(request.keys.open(first, context))
+        if known["body"] != body:
             raise Conflict(
                 "idempotency-body",
                 "This Idempotency-Key was used for another request: take a new one for a new request.",
                 field=HEADER,
             )
-        return msgspec.json.decode(request.keys.open(first.answer, context))
+        return known["answer"]
 
     return await request.db.write(write)
 

@@ -47,11 +47,11 @@ async def create(request: Request) -> dict[str, Any]:
     asked, domain_id = request.body["domain"], identity_id()
     values = {**schemas.columns(asked, _COLUMNS), "extra": schemas.kept_fields(asked, _FIELDS)}
 
-    def add(tx: Tx) -> Row[Any]:
+    def add(tx: Tx) -> dict[str, Any]:
         domains.add(tx, domain_id, **values)
-        return domains.get(tx, domain_id)
+        return views.domain(request, domains.get(tx, domain_id))
 
-    return {"domain": views.domain(request, await request.db.write(add))}
+    return {"domain": await request.create(add)}
 
 
 @SERVICE.route("GET", "/v3/domains/{domain_id}", who="token")

@@ -49,15 +49,15 @@ async def create(request: Request) -> dict[str, Any]:
     if asked.get("is_domain"):
         raise Invalid("project-domain", "A project that is a domain is made with POST /v3/domains.", field="is_domain")
 
-    def add(tx: Tx) -> Row[Any]:
+    def add(tx: Tx) -> dict[str, Any]:
         domain_id = asked.get("domain_id") or asked.get("parent_id") or home(tx, request)
         if asked.get("parent_id") not in (None, domain_id):
             raise Invalid("project-parent", "Projects in projects are not offered.", field="parent_id")
         domains.get(tx, domain_id)
         projects.add(tx, project_id, domain_id=domain_id, **values)
-        return projects.get(tx, project_id)
+        return views.project(request, projects.get(tx, project_id))
 
-    return {"project": views.project(request, await request.db.write(add))}
+    return {"project": await request.create(add)}
 
 
 @SERVICE.route("GET", "/v3/projects/{project_id}", who="token")

@@ -38,11 +38,11 @@ async def create(request: Request) -> dict[str, Any]:
     asked, role_id = request.body["role"], identity_id()
     values = {**schemas.columns(asked, _COLUMNS), "extra": schemas.kept_fields(asked, _FIELDS)}
 
-    def add(tx: Tx) -> Row[Any]:
+    def add(tx: Tx) -> dict[str, Any]:
         roles.add(tx, role_id, **values)
-        return roles.get(tx, role_id)
+        return views.role(request, roles.get(tx, role_id))
 
-    return {"role": views.role(request, await request.db.write(add))}
+    return {"role": await request.create(add)}
 
 
 @SERVICE.route("GET", "/v3/roles/{role_id}", who="token")

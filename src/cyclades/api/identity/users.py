@@ -51,13 +51,13 @@ async def create(request: Request) -> dict[str, Any]:
     if asked.get("password") is not None:
         values["password_hash"] = await logins(request).passwords.hash(asked["password"])
 
-    def add(tx: Tx) -> Row[Any]:
+    def add(tx: Tx) -> dict[str, Any]:
         domain_id = asked.get("domain_id") or home(tx, request)
         domains.get(tx, domain_id)
         users.add(tx, user_id, domain_id=domain_id, **values)
-        return users.get(tx, user_id)
+        return views.user(request, users.get(tx, user_id))
 
-    return {"user": views.user(request, await request.db.write(add))}
+    return {"user": await request.create(add)}
 
 
 @SERVICE.route("GET", "/v3/users/{user_id}", who="token")

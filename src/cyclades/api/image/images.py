@@ -25,7 +25,7 @@ async def create(request: Request) -> dict[str, Any]:
         image_id = image_create.start(tx, request.caller, request.settings, wanted)
         return views.image(images.get(tx, request.caller, image_id))
 
-    view = await request.db.write(accept)
+    view = await request.create(accept)
     request.answer_headers["Location"] = f"{request.base_url}{view['self']}"
     return view
 

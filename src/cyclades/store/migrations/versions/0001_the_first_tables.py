@@ -68,7 +68,6 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("path", sa.String(length=255), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
-        sa.Column("body_hash", sa.String(length=64), nullable=False),
         sa.Column("answer", sa.LargeBinary(), nullable=True),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "user_id", "path", "key", name=op.f("pk_idempotency")),
