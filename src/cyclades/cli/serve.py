@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine
@@ -79,6 +80,7 @@ def _check_apart(settings: Settings) -> None:
 
 
 def _run(main: Coroutine[Any, Any, bool]) -> None:
+    gc.freeze()  # what was imported stays: looking through it for garbage would hold up every request again and again
     if not uvloop.run(main):
         raise SystemExit(1)
 

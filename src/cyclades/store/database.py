@@ -22,6 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, CursorResult, Engine
@@ -245,7 +246,10 @@ class _Postgres:
 
 def _sqlite_engine(url: sa.URL, begin: str, *, query_only: bool = False) -> Engine:
     engine = sa.create_engine(
-        url, poolclass=sa.NullPool, connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS}
+        url,
+        poolclass=sa.NullPool,
+        json_deserializer=msgspec.json.decode,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
     )
 
     @event.listens_for(engine, "connect")
