@@ -97,6 +97,16 @@ def blank_database_url(database_kind: str, tmp_path: Path, request: pytest.Fixtu
     return postgres.blank(f"blank_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
 
 
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a PostgreSQL database without any tables: for what only PostgreSQL has. Skips the test in a run on
+    SQLite alone."""
+    if "postgres" not in _kinds(request.config):
+        pytest.skip("needs PostgreSQL")
+    postgres: databases.Postgres = request.getfixturevalue("_postgres")
+    return postgres.blank(f"blank_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+
+
 @pytest.fixture(scope="session")
 def guest_image() -> Path:
     """The small guest's qcow2 (guest/README.md says what it can do), built if it is not in the cache.

@@ -23,8 +23,10 @@ LIMIT = 180.0  # seconds that anything may take before a test gives up
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Of a process: this one's, with these settings and no others."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CYCLADES_")} | settings
+    """Of a process: this one's, with these settings and no others; it listens where nobody else does."""
+    host, port = free_address()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CYCLADES_")}
+    return kept | {"CYCLADES_API_HOST": host, "CYCLADES_API_PORT": str(port)} | settings
 
 
 def command(*words: str | Path, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:

@@ -61,8 +61,7 @@ def test_the_first_start_makes_a_cloud_and_the_second_changes_nothing(cloud: Clo
 
 
 def test_one_line_says_where_it_is(tmp_path: Path) -> None:
-    host, port = free_address()
-    words = ("up", "--data", tmp_path / "cloud", "--host", host, "--port", str(port), "--public-url", "http://c.test/")
+    words = ("up", "--data", tmp_path / "cloud", "--public-url", "http://c.test/")
     process = subprocess.Popen(
         [PROGRAM, *words], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -79,7 +78,7 @@ def test_one_line_says_where_it_is(tmp_path: Path) -> None:
 def test_the_openstack_command_takes_the_files(cloud: Cloud) -> None:
     cloud.start()
     openstack = PROGRAM.with_name("openstack")
-    by_cloud = [openstack, "--os-cloud", "cyclades-admin", "project", "list", "-f", "value", "-c", "Name"]
+    by_cloud = [str(openstack), "--os-cloud", "cyclades-admin", "project", "list", "-f", "value", "-c", "Name"]
     where = environment(OS_CLIENT_CONFIG_FILE=str(cloud.data / "clouds.yaml"))
     listed = subprocess.run(by_cloud, env=where, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
     assert sorted(listed.split()) == ["admin", "demo"]
@@ -90,8 +89,7 @@ def test_the_openstack_command_takes_the_files(cloud: Cloud) -> None:
 
 def test_a_second_up_on_the_directory_is_refused(cloud: Cloud) -> None:
     cloud.start()
-    host, port = free_address()
-    done = command("up", "--data", cloud.data, "--host", host, "--port", str(port))
+    done = command("up", "--data", cloud.data)
     assert done.returncode == 1
     assert done.stderr.strip() == f"cyclades: Another `cyclades up` runs on {cloud.data}."
     cloud.user().new_volume()
@@ -101,7 +99,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
     """Nothing is made: the credentials would name that port for ever."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = command("up", "--data", tmp_path / "cloud", "--port", str(port))
+        done = command("up", "--data", tmp_path / "cloud", "--host", "127.0.0.1", "--port", str(port))
     assert done.returncode == 1
     assert done.stderr.strip() == f"cyclades: Cannot listen on 127.0.0.1:{port}: Address already in use."
     assert [path.name for path in (tmp_path / "cloud").iterdir()] == ["lock"]
@@ -116,7 +114,10 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         (("--tls-cert", "cert.pem"), "TLS needs both a certificate and its key"),
         (("--tls-cert", "/nowhere/cert.pem", "--tls-key", "/nowhere/key.pem"), "TLS cannot use /nowhere/cert.pem"),
         (("--tls-cert", "/etc/hostname", "--tls-key", "/etc/hostname"), "TLS cannot use /etc/hostname"),
-        (("--host", "192.0.2.1", "--insecure"), "Cannot listen on 192.0.2.1:8774: Cannot assign requested address"),
+        (
+            ("--host", "192.0.2.1", "--port", "8774", "--insecure"),
+            "Cannot listen on 192.0.2.1:8774: Cannot assign requested address",
+        ),
     ],
 )
 def test_what_it_does_not_listen_with(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
@@ -137,8 +138,7 @@ def test_wrong_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "cyclades.db").write_bytes(b"no database " * 100)
-    host, port = free_address()
-    done = command("up", "--data", tmp_path, "--host", host, "--port", str(port))
+    done = command("up", "--data", tmp_path)
     assert done.returncode == 1
     assert done.stderr.strip() == "cyclades: The database cannot be used: file is not a database"
 

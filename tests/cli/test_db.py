@@ -1,0 +1,82 @@
+"""`cyclades db upgrade`, and what the processes do without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.clouds import Cloud
+from tests.processes import command
+
+from cyclades.store import migrate
+from cyclades.store.database import Database
+
+
+def test_it_makes_the_tables_and_later_nothing(blank_config: Path, blank_database_url: str) -> None:
+    newest = migrate.newest()
+    first = command("db", "upgrade", "--config", blank_config)
+    assert (first.returncode, first.stdout) == (0, f"Database is at {newest} (was empty).\n"), first.stderr
+    again = command("db", "upgrade", "--config", blank_config)
+    assert (again.returncode, again.stdout) == (0, f"Database is at {newest} (was {newest}).\n")
+    database = Database(blank_database_url)
+    assert migrate.revision_of(database.engine) == newest
+    database.close()
+
+
+def test_the_directory_alone_names_a_sqlite_database(data: Path) -> None:
+    assert command("db", "upgrade", "--data", data).returncode == 0
+    assert (data / "cyclades.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("program", ["api", "engine"])
+def test_processes_refuse_old_tables_and_sqlite(program: str, database_kind: str, blank_config: Path) -> None:
+    done = command(program, "--config", blank_config)
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip()
+        == {
+            "postgres": "cyclades: The database is not at this version's tables: run `cyclades db upgrade`.",
+            "sqlite": "cyclades: Separate processes need PostgreSQL: set [database] url. On SQLite, use `cyclades up`.",
+        }[database_kind]
+    )
+
+
+@pytest.mark.parametrize("words", [("api",), ("engine",), ("db", "upgrade"), ("volume-create", "--size", "1")])
+def test_a_database_that_is_not_there(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Nobody listens on that socket."""
+    url = f"postgresql+psycopg://cyclades:secret@/cyclades?host={tmp_path}"
+    done = command(*words, CYCLADES_DATABASE_URL=url, CYCLADES_DATA=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("cyclades: The database cannot be used: ")
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_url_that_is_none(tmp_path: Path) -> None:
+    done = command("api", CYCLADES_DATABASE_URL="nonsense", CYCLADES_DATA=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("cyclades: [database] url: ")
+
+
+def test_a_database_of_a_newer_version(data: Path) -> None:
+    assert command("db", "upgrade", "--data", data).returncode == 0
+    database = Database(f"sqlite:///{data}/cyclades.db")
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    for words in (("up",), ("volume-create", "--size", "1")):
+        done = command(*words, "--data", data)
+        assert done.returncode == 1
+        assert "The database is at revision 9999, made by a newer version" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_it_does_not_run_beside_a_cloud(tmp_path: Path) -> None:
+    cloud = Cloud(tmp_path / "cloud")
+    try:
+        cloud.start()
+        done = command("db", "upgrade", "--data", cloud.data)
+        assert done.returncode == 1
+        assert done.stderr.strip() == f"cyclades: Another `cyclades up` runs on {cloud.data}."
+    finally:
+        cloud.end()

@@ -1,0 +1,122 @@
+"""Migrations, from a blank database and over rows that are there."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from cyclades.store import migrate, roles, users
+from cyclades.store.database import Database, Tx
+from cyclades.store.schema import metadata
+
+# SQLite can only do this by making the table anew, and dropping the old one would delete what refers to it.
+_LATER = """
+from alembic import op
+import sqlalchemy as sa
+
+revision, down_revision = "9999", {newest!r}
+
+def upgrade():
+    with op.batch_alter_table("user", recreate="auto") as user:
+        user.alter_column("name", type_=sa.String(300))
+"""
+
+
+@pytest.fixture
+def blank(blank_database_url: str) -> Iterator[Database]:
+    database = Database(blank_database_url)
+    yield database
+    database.close()
+
+
+def become_newer(directory: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
+    """Be a version with one more migration, which alters a table that others refer to, and does `more`."""
+    text = _LATER.format(newest=migrate.newest()) + more
+    scripts = directory / "migrations"
+    shutil.copytree(migrate._HERE, scripts)
+    (scripts / "versions" / "9999_later.py").write_text(text)
+    monkeypatch.setattr(migrate, "_HERE", scripts)
+
+
+def differences(database: Database) -> list[object]:
+    """What Alembic would have to change to make the tables those of `schema.py`."""
+    options = {"compare_type": True, "compare_server_default": True}
+    with database.engine.connect() as connection:
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def test_a_blank_database_gets_exactly_the_tables_of_the_schema(blank: Database) -> None:
+    assert migrate.revision_of(blank.engine) is None
+    assert len(differences(blank)) >= len(metadata.tables)
+    assert migrate.upgrade(blank.engine) is None
+    assert differences(blank) == []
+    assert migrate.revision_of(blank.engine) == migrate.newest()
+    assert migrate.upgrade(blank.engine) is None
+
+
+def add_rows(database: Database) -> None:
+    def add(tx: Tx) -> None:
+        domain = {"id": "default", "name": "Default", "description": "", "created_at": 1}
+        tx.execute(metadata.tables["domain"].insert(), domain)
+        users.add(tx, "u", domain_id="default", name="ada")
+        roles.add(tx, "r", name="member")
+        role = {"user_id": "u", "target_kind": "project", "target_id": "p", "role_id": "r"}
+        tx.execute(metadata.tables["assignment"].insert(), role)
+
+    database.write_now(add)
+
+
+def count(engine: sa.Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(metadata.tables[table])).scalar_one()
+
+
+def test_an_upgrade_keeps_every_row_and_on_sqlite_a_copy(
+    blank: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(blank.engine)
+    add_rows(blank)
+    before = migrate.newest()
+    become_newer(tmp_path, monkeypatch)
+    copy = migrate.upgrade(blank.engine)
+    assert migrate.revision_of(blank.engine) == "9999"
+    assert {table: count(blank.engine, table) for table in ("user", "assignment")} == {"user": 1, "assignment": 1}
+    if not blank.is_sqlite:
+        assert copy is None
+        return
+    assert copy is not None
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with sqlite3.connect(copy) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(before,)]
+        assert connection.execute('SELECT name FROM "user"').fetchall() == [("ada",)]
+    # What refers to the table that was made anew still does.
+    with pytest.raises(sa.exc.IntegrityError), blank.engine.begin() as connection:
+        connection.execute(metadata.tables["assignment"].update().values(user_id="nobody"))
+
+
+def test_a_migration_that_fails_changes_nothing(
+    blank: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(blank.engine)
+    before = migrate.newest()
+    become_newer(tmp_path, monkeypatch, '    op.drop_table("keypair")\n    raise RuntimeError("half way")\n')
+    with pytest.raises(RuntimeError, match="half way"):
+        migrate.upgrade(blank.engine)
+    assert migrate.revision_of(blank.engine) == before
+    assert differences(blank) == []
+
+
+def test_a_database_of_a_newer_version(blank: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        become_newer(tmp_path, patch)
+        migrate.upgrade(blank.engine)
+    for wanted in (migrate.revision_of, migrate.upgrade):
+        with pytest.raises(migrate.Newer, match="9999"):
+            wanted(blank.engine)
