@@ -1,15 +1,19 @@
 # `make demo` and `make test` install what they need by themselves.
-.PHONY: install packages lock test test-all demo bench lint clean
+.PHONY: install packages lock test test-all test-tempest test-clients demo bench lint clean
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
+# Other projects' tests, with what they need, are in an environment of their own.
+CONFORMANCE := .venv-conformance/installed
 ARGS :=
 
 help:
 	@echo "make demo      a cloud on this machine, and a story with two servers and a volume"
 	@echo "make test      the tests, on SQLite and PostgreSQL"
 	@echo "make test-all  the tests with every crash case"
+	@echo "make test-tempest   OpenStack's own tests of the volume, identity and image APIs (ARGS='--help')"
+	@echo "make test-clients   the tests of the openstack command, and the cinder command"
 	@echo "make bench     how fast it is (ARGS='--help' says what it can measure)"
 	@echo "make lint      style and types"
 	@echo "make install   only what the others need: Debian packages, and Python ones in .venv"
@@ -27,16 +31,30 @@ $(INSTALLED): requirements.lock pyproject.toml | packages
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+$(CONFORMANCE): requirements-conformance.lock | packages
+	test -x .venv-conformance/bin/python || /usr/bin/python3 -m venv .venv-conformance
+	.venv-conformance/bin/pip install --quiet --disable-pip-version-check -r requirements-conformance.lock
+	touch $@
+
 lock: install
 	.venv/bin/pip install --quiet pip-tools
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --extra dev --strip-extras \
 		--no-emit-index-url --no-emit-options --upgrade --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url \
+		--no-emit-options --upgrade --output-file requirements-conformance.lock tests/conformance/requirements.in
 
 test: install
 	.venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres $(ARGS)
 
 test-all: install
 	CYCLADES_CRASH_CASES=all .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres $(ARGS)
+
+test-tempest: install $(CONFORMANCE)
+	$(PYTHON) -m tests.conformance.run_tempest $(ARGS)
+
+test-clients: install $(CONFORMANCE)
+	$(PYTHON) -m tests.conformance.run_openstackclient
+	.venv/bin/pytest tests/conformance $(ARGS)
 
 demo: install
 	$(PYTHON) demo/demo.py $(ARGS)
@@ -50,5 +68,5 @@ lint: install
 	.venv/bin/mypy
 
 clean:
-	rm -rf .venv .cache build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-conformance .cache build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -34,6 +34,10 @@ class User:
         assert answer.status_code == 201, answer.text
         return answer.headers["x-subject-token"], answer.json()["token"]["catalog"]
 
+    @property
+    def password(self) -> str:
+        return self._variables["OS_PASSWORD"]
+
     def close(self) -> None:
         self._http.close()
 

@@ -83,9 +83,9 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     wanted = lists.page(request, _SORTABLE)
 
     def read(tx: Tx) -> dict[str, Any]:
-        rows, more = snapshots.page(tx, found, wanted)
+        rows, _ = snapshots.page(tx, found, wanted)
         answer: dict[str, Any] = {"snapshots": [views.snapshot(request, row, detail=detail) for row in rows]}
-        if more and rows:
+        if rows and len(rows) == wanted.limit:  # as Cinder does, also when nothing comes after it
             answer["snapshots_links"] = lists.next_link(request, rows[-1].id)
         if request.version >= since.LIST_COUNT and request.flag("with_count"):
             answer["count"] = snapshots.count(tx, found)

@@ -44,7 +44,10 @@ def attachments(rows: Iterable[Row[Any]], host: str) -> list[dict[str, Any]]:
     ]
 
 
-def volume(request: Request, row: Row[Any], type_name: str | None, attached: Iterable[Row[Any]]) -> dict[str, Any]:
+def volume(
+    request: Request, row: Row[Any], type_name: str | None, attached: Iterable[Row[Any]], *, changed: bool = False
+) -> dict[str, Any]:
+    """`changed`: as POST and PUT answer, without what Cinder's extensions add to shown volumes alone."""
     version = request.version
     admin = request.caller.is_admin
     view: dict[str, Any] = {
@@ -68,15 +71,11 @@ def volume(request: Request, row: Row[Any], type_name: str | None, attached: Ite
         "replication_status": None,
         "consistencygroup_id": None,
         "multiattach": row.multiattach,
-        "os-vol-tenant-attr:tenant_id": row.project_id,
     }
-    if row.image_metadata:
-        view["volume_image_metadata"] = row.image_metadata
+    if not changed:
+        view |= _extended(row, admin=admin)
     if admin:
-        view["os-vol-host-attr:host"] = f"cyclades@{row.pool}#{row.pool}"
-        view["os-vol-mig-status-attr:migstat"] = None
-        view["os-vol-mig-status-attr:name_id"] = None
-    view["migration_status"] = None
+        view["migration_status"] = None
     if version >= since.VOLUME_GROUP_ID:
         view["group_id"] = None
     if version >= since.VOLUME_PROVIDER_ID and admin:
@@ -92,6 +91,17 @@ def volume(request: Request, row: Row[Any], type_name: str | None, attached: Ite
         view["consumes_quota"] = row.consumes_quota
     if row.status in VOLUME_ERROR and row.reason:
         view["cyclades:reason"] = row.reason
+    return view
+
+
+def _extended(row: Row[Any], *, admin: bool) -> dict[str, Any]:
+    view: dict[str, Any] = {"os-vol-tenant-attr:tenant_id": row.project_id}
+    if row.image_metadata:
+        view["volume_image_metadata"] = row.image_metadata
+    if admin:
+        view["os-vol-host-attr:host"] = f"cyclades@{row.pool}#{row.pool}"
+        view["os-vol-mig-status-attr:migstat"] = None
+        view["os-vol-mig-status-attr:name_id"] = None
     return view
 
 

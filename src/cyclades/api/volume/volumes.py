@@ -93,7 +93,7 @@ async def create(request: Request) -> dict[str, Any]:
 
     def accept(tx: Tx) -> dict[str, Any]:
         volume_id = volume_create.start(tx, caller, settings, wanted)
-        return _view(tx, request, volume_id)
+        return _view(tx, request, volume_id, changed=True)
 
     return {"volume": await request.create(accept)}
 
@@ -102,10 +102,10 @@ def _trimmed(name: str | None) -> str | None:
     return name.strip() if name is not None else None
 
 
-def _view(tx: Tx, request: Request, volume_id: str) -> dict[str, Any]:
+def _view(tx: Tx, request: Request, volume_id: str, *, changed: bool = False) -> dict[str, Any]:
     row = volumes.get(tx, volume_id, request.caller.scope)
     attached = volumes.attachments_of(tx, [volume_id]).get(volume_id, [])
-    return views.volume(request, row, volume_types.name_of(tx, row.volume_type_id), attached)
+    return views.volume(request, row, volume_types.name_of(tx, row.volume_type_id), attached, changed=changed)
 
 
 @SERVICE.route("GET", "/volumes/{volume_id}", who="reader")
@@ -129,7 +129,7 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     with_count = request.version >= since.LIST_COUNT and request.flag("with_count")
 
     def read(tx: Tx) -> dict[str, Any]:
-        rows, more = volumes.page(tx, found, wanted)
+        rows, _ = volumes.page(tx, found, wanted)
         answer: dict[str, Any] = {}
         if detail:
             names = volume_types.names(tx)
@@ -139,7 +139,7 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
             ]
         else:
             answer["volumes"] = [views.volume_brief(request, row) for row in rows]
-        if more and rows:
+        if rows and len(rows) == wanted.limit:  # as Cinder does, also when nothing comes after it
             answer["volumes_links"] = lists.next_link(request, rows[-1].id)
         if with_count:
             answer["count"] = volumes.count(tx, found)
@@ -207,7 +207,7 @@ async def update(request: Request) -> dict[str, Any]:
     def change(tx: Tx) -> dict[str, Any]:
         row = volumes.get(tx, request.ids["volume_id"], request.caller.scope)
         volumes.change(tx, row.id, **values)
-        return _view(tx, request, row.id)
+        return _view(tx, request, row.id, changed=True)
 
     return {"volume": await request.db.write(change)}
 
