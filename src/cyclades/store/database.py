@@ -33,7 +33,9 @@ T = TypeVar("T")
 _BATCH = 64  # writes that one SQLite commit may carry
 _RETRIES = 8  # of a PostgreSQL write that lost a race
 _BUSY_SECONDS = 30
-_LOST_RACE = {"40001", "40P01"}  # serialization failure, deadlock (PostgreSQL's SQLSTATE)
+# PostgreSQL's SQLSTATEs: serialization failure, deadlock, and a unique value that another transaction took after this
+# one had looked (the next try sees it, and refuses with its own words).
+_LOST_RACE = {"40001", "40P01", "23505"}
 CHANNEL = "cyclades"  # PostgreSQL's NOTIFY channel
 
 

@@ -71,7 +71,7 @@ async def create(request: Request) -> dict[str, Any]:
     _check(request, specs)
     type_id = new_id()
 
-    def add(tx: Tx) -> Any:
+    def add(tx: Tx) -> dict[str, Any]:
         volume_types.add(
             tx,
             type_id,
@@ -80,9 +80,9 @@ async def create(request: Request) -> dict[str, Any]:
             is_public=is_true(asked.get("os-volume-type-access:is_public", True)),
             extra_specs=specs,
         )
-        return volume_types.get(tx, type_id, all_types=True)
+        return views.volume_type(request, volume_types.get(tx, type_id, all_types=True))
 
-    return {"volume_type": views.volume_type(request, await request.db.write(add))}
+    return {"volume_type": await request.create(add)}
 
 
 _UPDATE = body("volume_type", {"name": NAME_OR_NULL, "description": TEXT_OR_NULL, "is_public": BOOLEAN})
