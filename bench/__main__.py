@@ -17,7 +17,7 @@ from bench.cloud import Cloud
 from bench.endpoint import Broken, Endpoint, login
 from bench.figures import Report, ms
 from bench.options import OURS_ONLY, Login, Options, parse
-from bench.throughput import Throughput
+from bench.throughput import MADE, Throughput
 
 _FOREIGN_PAUSE = 0.02  # seconds between two looks at somebody else's cloud
 
@@ -29,6 +29,7 @@ def main() -> int:
     report, found = Report(), Throughput()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _about_the_machine(report)
+    code = 0
     try:
         if options.login is None:
             _ours(options, report, found)
@@ -37,10 +38,10 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     except (Broken, OSError, TimeoutError) as error:
-        console.print(f"It could not be measured: {error}", style="red", markup=False)
-        return 1
+        console.print(f"Not all could be measured: {error}", style="red", markup=False)
+        code = 1
     _show(options, report, found)
-    return 0
+    return code
 
 
 def _ours(options: Options, report: Report, found: Throughput) -> None:
@@ -78,19 +79,17 @@ async def _theirs(options: Options, wanted: Login, report: Report, found: Throug
         report.note(f"Left out, since they need a process of our own: {', '.join(left_out)}.")
     report.note("The CPU of this cloud's servers cannot be seen from here.")
     endpoint = await login(wanted, pause=_FOREIGN_PAUSE)
-    await _for_all(options, report, endpoint, None)
-    if "requests" not in options.parts:
-        return
-    made: list[str] = []
     try:
-        for volumes in options.volumes:
-            with console.status(f"counting requests at {volumes:,} volumes"):
-                there = len(await fill.ids(endpoint, volumes))
-                made += await fill.through_the_api(endpoint, volumes - there)
-                made += await throughput.measure(options, endpoint, None, volumes, found)
+        await _for_all(options, report, endpoint, None)
+        if "requests" in options.parts:
+            for volumes in options.volumes:
+                with console.status(f"counting requests at {volumes:,} volumes"):
+                    there = len(await fill.ids(endpoint, volumes))
+                    await fill.through_the_api(endpoint, volumes - there)
+                    await throughput.measure(options, endpoint, None, volumes, found)
     finally:
         with console.status("deleting what was made"):
-            await fill.delete(endpoint, made)
+            await endpoint.clean()
 
 
 async def _for_all(options: Options, report: Report, endpoint: Endpoint, cloud: Cloud | None) -> None:
@@ -115,10 +114,13 @@ def _about_the_machine(report: Report) -> None:
 def _show(options: Options, report: Report, found: Throughput) -> None:
     for volumes in options.volumes[1:]:
         for clients in options.clients:
-            ratio = found.ratio("list of 10", clients, volumes, options.volumes[0])
-            if ratio is not None:
-                name = f"list of 10 at {volumes:,} volumes, {clients} clients"
-                report.add(name, f"{ratio:.2f} times as fast as at {options.volumes[0]:,}", "1 time")
+            few, many = (found.of("list of 10", clients, number) for number in (options.volumes[0], volumes))
+            if few is None or many is None:
+                continue
+            text = f"{many.rate / few.rate:.2f} times as fast as at {few.volumes:,}"
+            if few.cpu is not None and many.cpu is not None:
+                text += f", {many.cpu / few.cpu:.2f} times the CPU"
+            report.add(f"list of 10 at {volumes:,} volumes, {clients} at once", text, "as fast")
     if report.figures:
         table = Table("What", "Measured", "To be reached")
         for figure in report.figures:
@@ -130,6 +132,8 @@ def _show(options: Options, report: Report, found: Throughput) -> None:
             f"The clients are one process of their own beside the server, and took {found.own_share:.0%} of a core at "
             "most: on 2 cores that is the other core, and guests and other programs share both."
         )
+        if options.volumes[0] < 1_000:
+            report.note("A list of 1,000 has only as many as there are.")
     busy = os.getloadavg()[0]
     report.note(f"Load after: {busy:.1f}.")
     for note in report.notes:
@@ -140,16 +144,13 @@ def _requests(found: Throughput) -> Table:
     table = Table("Request", title="Requests", title_justify="left")
     for name in ("Volumes", "Clients", "Requests/s", "p50", "p95", "CPU each", "To be reached"):
         table.add_column(name, justify="right")
-    before = None
+    kind = ""
     for line in found.lines:
-        if before not in (None, (line.volumes, line.clients)) and line.clients < (before or (0, 0))[1]:
+        if line.kind not in (kind, MADE):
             table.add_section()
-        before = (line.volumes, line.clients)
-        cpu = "" if line.cpu is None else f"{line.cpu * 1000:.2f} ms"
-        rate = f"{line.rate:,.0f}"
-        table.add_row(
-            line.kind, f"{line.volumes:,}", str(line.clients), rate, ms(line.p50), ms(line.p95), cpu, line.goal
-        )
+            kind = line.kind
+        times = ["" if seconds is None else ms(seconds) for seconds in (line.p50, line.p95, line.cpu)]
+        table.add_row(line.kind, f"{line.volumes:,}", str(line.clients), f"{line.rate:,.0f}", *times, line.goal)
     return table
 
 

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import fill
 from bench.cloud import Cloud
 from bench.endpoint import PATIENCE, Broken, Endpoint, Service
 from bench.figures import Report, ms, p50, spread
@@ -35,11 +34,12 @@ async def measure(options: Options, report: Report, endpoint: Endpoint, cloud: C
     home = cloud.home(server_id)
     guest = _Console(home.console)
     await guest.says(r"^SSH ")
-    made = await fill.through_the_api(endpoint, 1)
+    volume_id = await endpoint.make("volume", {"size": 1, "name": "bench"})
+    await endpoint.volume.until(f"/volumes/{volume_id}", "volume", "available")
     attached, told, bare, command = [], [], [], []
     async with connected(home.operator) as monitor:
         for number in range(options.rounds + 1):
-            for_guest, for_client = await _attach(endpoint, compute, guest, server_id, made[0])
+            for_guest, for_client = await _attach(endpoint, compute, guest, server_id, volume_id)
             for_qemu, for_bare_guest = await _plug(monitor, guest, home, f"bench-{number}")
             if number:  # the first round warms up
                 attached.append(for_guest)
@@ -48,7 +48,7 @@ async def measure(options: Options, report: Report, endpoint: Endpoint, cloud: C
                 command.append(for_qemu)
     await compute.ask("DELETE", f"/servers/{server_id}")
     await compute.until_gone(f"/servers/{server_id}")
-    await fill.delete(endpoint, made)
+    await endpoint.clean()
     report.add("POST attachment → guest sees it", spread(attached), "p50 300 ms")
     report.add("the bare QMP commands → guest sees it", spread(bare))
     report.add("our own share: the difference", ms(p50(attached) - p50(bare)), "30 ms")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -65,13 +65,35 @@ class Service:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The services of a cloud. `compute` and `image` are None where the catalog has none."""
+    """The services of a cloud. `compute` and `image` are None where the catalog has none. `made` has the paths of
+    all volumes and snapshots that are still to be deleted."""
 
     volume: Service
     compute: Service | None
     image: Service | None
     project_id: str
     user_id: str
+    made: dict[str, None] = field(default_factory=dict)
+
+    async def make(self, kind: str, body: dict[str, Any]) -> str:
+        """The id of a new volume or snapshot, which is not made yet."""
+        ident = str((await self.volume.ask("POST", f"/{kind}s", {kind: body}))[kind]["id"])
+        self.made[f"/{kind}s/{ident}"] = None
+        return ident
+
+    async def delete(self, paths: Iterable[str]) -> None:
+        """Returns when they are gone."""
+        paths = list(paths)
+        for path in paths:
+            await self.volume.ask("DELETE", path)
+        for path in paths:
+            await self.volume.until_gone(path)
+            self.made.pop(path, None)
+
+    async def clean(self) -> None:
+        """Delete all that is left: snapshots first, since a volume stays as long as it has some."""
+        for kind in ("/snapshots/", "/volumes/"):
+            await self.delete([path for path in self.made if path.startswith(kind)])
 
 
 async def until(what: str, look: Callable[[], Awaitable[T]], pause: float) -> T:

@@ -43,7 +43,8 @@ def p50(values: Sequence[float]) -> float:
 
 
 def ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if abs(seconds) < 0.1 else f"{seconds * 1000:,.0f} ms"
+    digits = 2 if abs(seconds) < 0.001 else 1 if abs(seconds) < 0.1 else 0
+    return f"{seconds * 1000:,.{digits}f} ms"
 
 
 def spread(seconds: Sequence[float]) -> str:

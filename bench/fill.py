@@ -49,7 +49,7 @@ def rows(database: Path, endpoint: Endpoint, number: int) -> None:
         }
         made = [{**common, "id": new_id(), "name": f"bench-{i}", "created_at": begun + i} for i in range(number)]
         tx.execute(volume.insert(), made)
-        amounts = {name: number * amount for name, amount in quota.of_volume(1, kind.name).items()}
+        amounts = {name: number * amount for name, amount in quota.of_volume(1, type_id=kind.id).items()}
         quotas.take(tx, _NO_LIMIT, endpoint.project_id, amounts)
 
     db = Database(f"sqlite:///{database}")
@@ -61,19 +61,8 @@ def rows(database: Path, endpoint: Endpoint, number: int) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-async def through_the_api(endpoint: Endpoint, number: int) -> list[str]:
-    """Make volumes of 1 GiB as anybody can; their ids."""
-    made = []
-    for i in range(number):
-        body = {"volume": {"size": 1, "name": f"bench-{i}"}}
-        made.append((await endpoint.volume.ask("POST", "/volumes", body))["volume"]["id"])
+async def through_the_api(endpoint: Endpoint, number: int) -> None:
+    """Make volumes of 1 GiB as anybody can."""
+    made = [await endpoint.make("volume", {"size": 1, "name": f"bench-{i}"}) for i in range(number)]
     for volume_id in made:
         await endpoint.volume.until(f"/volumes/{volume_id}", "volume", "available")
-    return made
-
-
-async def delete(endpoint: Endpoint, volume_ids: list[str]) -> None:
-    for volume_id in volume_ids:
-        await endpoint.volume.ask("DELETE", f"/volumes/{volume_id}")
-    for volume_id in volume_ids:
-        await endpoint.volume.until_gone(f"/volumes/{volume_id}")

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import fill
 from bench.cloud import Cloud
 from bench.endpoint import Endpoint
 from bench.figures import Report, ms, p50, spread
@@ -21,13 +20,13 @@ _PIECE = 64 << 10  # bytes
 
 
 async def create(options: Options, report: Report, endpoint: Endpoint) -> None:
-    taken, made = [], []
+    taken = []
     for i in range(options.rounds + 1):
-        volume_id, seconds = await _timed(endpoint, "volume", {"size": 1, "name": f"bench-{i}"})
-        made.append(volume_id)
+        _, seconds = await _timed(endpoint, "volume", {"size": 1, "name": f"bench-{i}"})
         taken.append(seconds)
     report.add("POST volume → available", spread(taken[1:]), "p50 60 ms")  # the first one warms up
-    await fill.delete(endpoint, made)
+    report.note(f"Clients that wait look every {ms(endpoint.volume.pause)}.")
+    await endpoint.clean()
 
 
 async def clone(options: Options, report: Report, endpoint: Endpoint, cloud: Cloud | None) -> None:
@@ -52,10 +51,11 @@ async def clone(options: Options, report: Report, endpoint: Endpoint, cloud: Clo
                 made[name], seconds = await _timed(endpoint, kind, {**body, "name": "bench"})
                 if i:  # the first round warms up
                     taken.setdefault((name, size), []).append(seconds)
-            await fill.delete(endpoint, [made["volume from snapshot"], made["volume from volume"]])
-            await endpoint.volume.ask("DELETE", f"/snapshots/{made['snapshot']}")
-            await endpoint.volume.until_gone(f"/snapshots/{made['snapshot']}")
-    await fill.delete(endpoint, list(sources.values()))
+            await endpoint.delete(
+                [f"/volumes/{made['volume from snapshot']}", f"/volumes/{made['volume from volume']}"]
+            )
+            await endpoint.delete([f"/snapshots/{made['snapshot']}"])
+    await endpoint.clean()
     for name in dict.fromkeys(name for name, _ in taken):
         small, large = (p50(taken[name, size]) for size in sizes)
         text = f"{large / small:.2f} times that of 1 GiB (p50 {ms(large)} / {ms(small)})"
@@ -65,7 +65,7 @@ async def clone(options: Options, report: Report, endpoint: Endpoint, cloud: Clo
 async def _timed(endpoint: Endpoint, kind: str, body: dict[str, Any]) -> tuple[str, float]:
     """The id of what was made, and the seconds until it was available."""
     begun = time.perf_counter()
-    made = (await endpoint.volume.ask("POST", f"/{kind}s", {kind: body}))[kind]["id"]
+    made = await endpoint.make(kind, body)
     await endpoint.volume.until(f"/{kind}s/{made}", kind, "available")
     return made, time.perf_counter() - begun
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 PARTS = ("start", "create", "clone", "attach", "requests")
 OURS_ONLY = ("start", "attach")  # they look into a process, a console and a monitor
-FOREIGN_VOLUMES = (50,)  # made one by one through the API, and deleted again
+_OUR_VOLUMES, _OUR_MADE = (1_000, 100_000), 2_000
+_FOREIGN_VOLUMES, _FOREIGN_MADE = (50,), 10  # made one by one, under a quota, and deleted again
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Login:
 @dataclass(frozen=True)
 class Options:
     """`login` is None for a cloud that we start ourselves. `volumes`: how many there are when requests are counted.
-    `seconds` and `most` bound one run of requests, `rounds` is how often what takes time is done, `large` is GiB."""
+    `seconds` and `most` bound one run of requests (`most_made` those that make volumes), `rounds` is how often what
+    takes time is done, `large` is GiB."""
 
     login: Login | None
     parts: tuple[str, ...]
@@ -37,6 +39,7 @@ class Options:
     volumes: tuple[int, ...]
     seconds: float
     most: int
+    most_made: int
     rounds: int
     large: int
     directory: Path | None
@@ -69,9 +72,10 @@ def parse(words: Sequence[str] | None = None) -> Options:
         login=login,
         parts=given.parts,
         clients=given.clients,
-        volumes=tuple(sorted(given.volumes or (FOREIGN_VOLUMES if login else (1_000, 100_000)))),
+        volumes=tuple(sorted(given.volumes or (_FOREIGN_VOLUMES if login else _OUR_VOLUMES))),
         seconds=given.seconds or (0.5 if given.quick else 3.0),
         most=2_000 if given.quick else 20_000,
+        most_made=_FOREIGN_MADE if login else _OUR_MADE,
         rounds=given.rounds or (7 if given.quick else 30),
         large=given.large,
         directory=given.directory,

@@ -21,20 +21,21 @@ _WARM_UP = 0.1  # of the time that is counted
 _SAMPLE = 5_000  # different volumes that are asked for
 _DRAIN_LOOK = 0.1  # seconds between looks whether all volumes are made
 _POST = "POST volume"
+MADE = "… until available"  # the same requests, until what they ask for is done
 _GOALS = {("GET volume", 8): "1,500/s", ("list of 1,000", 8): "60/s"}
 
 
 @dataclass(frozen=True)
 class Line:
     """One kind of request, by so many clients at once, while there were so many volumes. Times are seconds; `cpu` is
-    the server's for one request, None where we cannot see it."""
+    the server's for one request. None is what we cannot see."""
 
     kind: str
     volumes: int
     clients: int
     rate: float
-    p50: float
-    p95: float
+    p50: float | None
+    p95: float | None
     cpu: float | None
     goal: str
 
@@ -46,16 +47,13 @@ class Throughput:
     lines: list[Line] = field(default_factory=list)
     own_share: float = 0.0
 
-    def ratio(self, kind: str, clients: int, volumes: int, than: int) -> float | None:
-        """How many times as fast it is with so many volumes as with `than`."""
-        rates = {line.volumes: line.rate for line in self.lines if (line.kind, line.clients) == (kind, clients)}
-        return rates[volumes] / rates[than] if {volumes, than} <= rates.keys() else None
+    def of(self, kind: str, clients: int, volumes: int) -> Line | None:
+        wanted = (kind, clients, volumes)
+        return next((line for line in self.lines if (line.kind, line.clients, line.volumes) == wanted), None)
 
 
-async def measure(
-    options: Options, endpoint: Endpoint, cloud: Cloud | None, volumes: int, found: Throughput
-) -> list[str]:
-    """Count all kinds of requests while the project has so many volumes. Returns the ids of those made by it."""
+async def measure(options: Options, endpoint: Endpoint, cloud: Cloud | None, volumes: int, found: Throughput) -> None:
+    """Count all kinds of requests while the project has so many volumes."""
     chosen = random.sample(known := await fill.ids(endpoint, volumes), min(_SAMPLE, len(known)))
     service = endpoint.volume
     kinds = {
@@ -65,11 +63,9 @@ async def measure(
         # Last, since afterwards there are more volumes.
         _POST: [service.request("POST", "/volumes", {"volume": {"size": 1, "name": "bench"}})],
     }
-    made = []
     for kind, requests in kinds.items():
         for clients in options.clients:
-            made += await _count(options, endpoint, cloud, kind, requests, clients, volumes, found)
-    return made
+            await _count(options, endpoint, cloud, kind, requests, clients, volumes, found)
 
 
 async def _count(
@@ -81,15 +77,17 @@ async def _count(
     clients: int,
     volumes: int,
     found: Throughput,
-) -> list[str]:
-    made = []
+) -> None:
+    most = options.most_made if kind == _POST else options.most
     for seconds in (options.seconds * _WARM_UP, options.seconds):
         cpu, begun = cloud.cpu() if cloud else 0.0, time.perf_counter()
         run = await load.run(
-            endpoint.volume.origin, requests, clients=clients, seconds=seconds, most=options.most, keep=kind == _POST
+            endpoint.volume.origin, requests, clients=clients, seconds=seconds, most=most, keep=kind == _POST
         )
+        for answer in run.answers:
+            if answer.status == HTTPStatus.ACCEPTED:
+                endpoint.made[f"/volumes/{msgspec.json.decode(answer.body)['volume']['id']}"] = None
         _check(kind, run)
-        made += [msgspec.json.decode(answer.body)["volume"]["id"] for answer in run.answers]
         if kind == _POST:
             await _drain(endpoint)
         whole = time.perf_counter() - begun
@@ -99,8 +97,7 @@ async def _count(
     goal = _GOALS.get((kind, clients), "")
     found.lines.append(Line(kind, volumes, clients, run.rate, middle, late, each, goal))
     if kind == _POST:
-        found.lines.append(Line("… until available", volumes, clients, run.count / whole, middle, late, each, ""))
-    return made
+        found.lines.append(Line(MADE, volumes, clients, run.count / whole, None, None, each, ""))
 
 
 def _check(kind: str, run: Run) -> None:
