@@ -75,9 +75,12 @@ class Process:
         assert line, f"it did not become ready: {self.log()}"
         return line.strip()
 
+    def send(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns the exit code."""
-        self._process.send_signal(number)
+        self.send(number)
         code = self._process.wait(LIMIT)
         if self._process.stdout is not None:
             self._process.stdout.close()

@@ -1,0 +1,209 @@
+"""`cyclades volume-create` and `cyclades volume-remove`, beside a cloud that runs and one that does not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.clouds import User
+from tests.processes import LIMIT, PROGRAM, Process, command, environment, wait_until
+
+from cyclades.cli import first_start
+from cyclades.config import load
+from cyclades.model import quota
+from cyclades.store import migrate
+from cyclades.store.database import Database
+from cyclades.store.schema import operation, quota_usage, volume
+
+# An engine that nobody wakes looks for work long after a test has given up.
+SLEEPY = {"CYCLADES_ENGINE_IDLE_SECONDS": "100000"}
+
+
+class Cloud:
+    """A cloud on a configuration file, whose process runs or does not."""
+
+    def __init__(self, config: Path, data: Path, url: str) -> None:
+        self.config, self.data = config, data
+        self.environment = environment(**SLEEPY)
+        self.database = Database(url)
+        self.process: Process | None = None
+
+    def start(self) -> None:
+        self.process = Process(self.config.with_suffix(".log"), "up", "--config", self.config, **self.environment)
+        self.process.ready()
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+        self.database.close()
+
+    def command(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        return command(*words, "--config", str(self.config), typed=typed)
+
+    def make(self, *words: str) -> Any:
+        """What `volume-create` prints."""
+        done = self.command("volume-create", "--size", "1", "-o", "json", "--wait", *words)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return json.loads(done.stdout)
+
+    def statuses(self) -> dict[str, str]:
+        query = sa.select(volume.c.id, volume.c.status)
+        return {row.id: row.status for row in self.database.read_now(lambda tx: tx.execute(query).all())}
+
+
+@pytest.fixture
+def stopped(blank_config: Path, blank_database_url: str, data: Path) -> Iterator[Cloud]:
+    """As a cloud is whose process has been stopped."""
+    cloud = Cloud(blank_config, data, blank_database_url)
+    data.mkdir()
+    migrate.upgrade(cloud.database.engine)
+    first_start.prepare(cloud.database, load(blank_config, cloud.environment, identity__hash_memory=64))
+    yield cloud
+    cloud.end()
+
+
+@pytest.fixture
+def cloud(stopped: Cloud) -> Cloud:
+    stopped.start()
+    return stopped
+
+
+def test_what_they_do_the_api_shows(cloud: Cloud) -> None:
+    """Nobody but the commands wakes the engine."""
+    made = cloud.make("--name", "of the operator", "--project", "demo", "--type", "standard")
+    assert made == made | {"name": "of the operator", "project": "demo", "size": 1, "status": "available"}
+    other = cloud.make()
+    assert (other["name"], other["project"], other["type"]) == (None, "admin", "standard")
+    demo = User(cloud.data / "openrc-demo")
+    listed = demo.ask("GET", "/volume/v3/volumes/detail")["volumes"]
+    assert [(one["id"], one["name"], one["status"]) for one in listed] == [(made["id"], made["name"], "available")]
+    done = cloud.command("volume-remove", made["id"], other["id"], made["id"], "--yes", "--wait", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    assert [(one["id"], one["status"]) for one in json.loads(done.stdout)] == [
+        (made["id"], "deleted"),
+        (other["id"], "deleted"),
+    ]
+    assert demo.ask("GET", "/volume/v3/volumes/detail")["volumes"] == []
+    demo.close()
+    used = sa.select(sa.func.sum(quota_usage.c.used)).where(quota_usage.c.resource.in_([quota.VOLUMES, quota.DISK]))
+    assert cloud.database.read_now(lambda tx: tx.execute(used).scalar_one()) == 0
+    owners = sa.select(volume.c.project_id).order_by(volume.c.created_at)
+    asked = (
+        sa.select(operation.c.project_id).where(operation.c.kind == "volume_delete").order_by(operation.c.created_at)
+    )
+    assert set(cloud.database.read_now(lambda tx: tx.execute(asked).scalars())) == set(
+        cloud.database.read_now(lambda tx: tx.execute(owners).scalars())
+    )
+
+
+def test_a_table_for_people(cloud: Cloud) -> None:
+    done = cloud.command("volume-create", "--size", "2", "--name", "[red]one", "--wait")
+    assert done.returncode == 0, done.stderr
+    fields = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip())
+    shown = {name: fields[name].strip() for name in ("name", "size", "status", "reason")}
+    assert shown == {"name": "[red]one", "size": "2", "status": "available", "reason": "-"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--size", "0"), "0 is less than 1 GiB"),
+        (("--size", "-1"), "-1 is less than 1 GiB"),
+        (("--size", "1000000000"), "at most 65536 GiB"),
+        (("--size", "1", "--name", "n" * 256), "at most 255 characters"),
+        (("--size", "1", "--name", "a\x1bb"), "none of them a control character"),
+        (("--size", "1", "--name", "a\udcffb"), "not text in UTF-8"),
+        (("--size", "1", "--project", "nobody's"), "Project nobody's could not be found"),
+        (("--size", "1", "--type", "no such"), "Volume type no such could not be found"),
+        (("--size", "10001"), "Quota exceeded for gigabytes"),
+    ],
+)
+def test_what_is_not_made(stopped: Cloud, words: tuple[str, ...], says: str) -> None:
+    done = stopped.command("volume-create", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert stopped.statuses() == {}
+
+
+@pytest.mark.parametrize("words", [(), ("--size", "ten"), ("--size", "1", "-o", "xml"), ("--size", "1", "--no-such")])
+def test_wrong_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert command("volume-create", *words, "--data", tmp_path).returncode == 2
+
+
+def test_there_is_no_cloud(tmp_path: Path) -> None:
+    done = command("volume-create", "--size", "1", "--data", tmp_path / "cloud")
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"cyclades: There is no cloud in {tmp_path}/cloud: `cyclades up` makes one."
+    assert not (tmp_path / "cloud").exists()
+
+
+def test_without_an_engine(stopped: Cloud, database_kind: str) -> None:
+    """The work is accepted. Only on SQLite it can be known that nobody does it; then it is not waited for."""
+    done = stopped.command("volume-create", "--size", "1", "-o", "json")
+    assert done.returncode == 0
+    volume_id = json.loads(done.stdout)["id"]
+    if database_kind == "sqlite":
+        says = f"No engine runs on {stopped.data}: it is done when `cyclades up` runs there again.\n"
+        assert done.stderr == says
+        waits = stopped.command("volume-create", "--size", "1", "--wait")
+        assert (waits.returncode, waits.stderr) == (3, says)
+    assert set(stopped.statuses().values()) == {"creating"}
+    stopped.start()
+    wait_until("the volumes are made", lambda: set(stopped.statuses().values()) == {"available"})
+    assert stopped.command("volume-remove", volume_id, "--yes", "--wait").returncode == 0
+
+
+def test_removal_asks_first(cloud: Cloud) -> None:
+    made = cloud.make("--name", "precious")
+    for typed in ("n\n", ""):
+        done = cloud.command("volume-remove", made["id"], typed=typed)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "precious" in done.stderr
+        assert done.stderr.endswith("Delete what is listed here? [y/N] Nothing was changed.\n")
+    assert cloud.statuses() == {made["id"]: "available"}
+    done = cloud.command("volume-remove", made["id"], "--wait", "-o", "json", typed="y\n")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)[0]["status"] == "deleted"
+
+
+def test_all_are_removed_or_none(cloud: Cloud) -> None:
+    made = cloud.make()
+    unknown = "00000000-0000-4000-8000-000000000000"
+    done = cloud.command("volume-remove", made["id"], unknown, "--yes")
+    assert (done.returncode, done.stderr) == (1, f"cyclades: Volume {unknown} could not be found.\n")
+    assert cloud.statuses() == {made["id"]: "available"}
+
+
+def test_what_fails_says_why(cloud: Cloud, data: Path) -> None:
+    pool = data / "pools" / "local" / "layers"
+    shutil.rmtree(pool)
+    pool.write_text("in the way")
+    done = cloud.command("volume-create", "--size", "1", "--wait", "-o", "json")
+    assert done.returncode == 1
+    shown = json.loads(done.stdout)
+    assert shown["status"] == "error"
+    assert done.stderr == f"Volume {shown['id']} failed: {shown['reason']}\n"
+
+
+def test_waiting_can_be_given_up(cloud: Cloud) -> None:
+    assert cloud.process is not None
+    cloud.process.send(signal.SIGSTOP)
+    words = ("volume-create", "--size", "1", "--wait", "--config", str(cloud.config))
+    waiting = subprocess.Popen(
+        [PROGRAM, *words], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until("it is accepted", lambda: set(cloud.statuses().values()) == {"creating"})
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=LIMIT)
+    assert (waiting.returncode, said) == (3, "Not waited for any longer; it goes on all the same.\n")
+    cloud.process.send(signal.SIGCONT)
+    wait_until("it has gone on", lambda: set(cloud.statuses().values()) == {"available"})
