@@ -115,7 +115,7 @@ application_credential = Table(
     Column("project_id", String(64), sa.ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
     Column("name", Name, nullable=False),
     Column("description", Text),
-    Column("secret_hash", String(64), nullable=False),
+    Column("secret_hash", String(255), nullable=False),
     Column("roles", JSON, nullable=False),
     Column("unrestricted", Boolean, nullable=False, default=False),
     Column("expires_at", Time),
@@ -124,8 +124,9 @@ application_credential = Table(
     Index("ix_application_credential_project_id", "project_id"),
 )
 
-# A token is refused if it is `subject` (kind "token"), or if it is of a user, for a project, or of a user in a
-# project, domain or the system (kind "assignment", "<user>/<target>") and was issued without knowing of this row.
+# A token is refused if it is `subject` (kind "token"), or if it is of a user, for a project, of a user in a project,
+# domain or the system (kind "assignment", "<user>/<target>"), or of an application credential (kind "credential"), and
+# was issued without knowing of this row.
 # The ids order the rows as they were committed, on PostgreSQL too (store/revocations.py).
 revocation = Table(
     "revocation",
@@ -262,9 +263,10 @@ volume = Table(
     Column("volume_type_id", Id, sa.ForeignKey("volume_type.id"), nullable=False),
     Column("pool", String(64), nullable=False),
     Column("bootable", Boolean, nullable=False, default=False),
-    Column("readonly", Boolean, nullable=False, default=False),
+    Column("readonly", Boolean),  # null: nobody has said
     Column("multiattach", Boolean, nullable=False, default=False),
     Column("consumes_quota", Boolean, nullable=False, default=True),
+    Column("migration_status", String(16)),  # of its last move to another pool: migrating, success, error
     Column("metadata", JSON, nullable=False, default=dict),
     Column("image_metadata", JSON),
     Column("image_id", Id),
@@ -293,7 +295,7 @@ attachment = Table(
     Column("status", String(16), nullable=False),  # reserved, attaching, attached, detaching
     Column("instance_id", Id),
     Column("host_name", Name),
-    Column("mode", String(2), nullable=False, default="rw"),  # rw or ro
+    Column("mode", String(2), default="rw"),  # rw or ro; null: its client has not chosen yet
     Column("connector", JSON),
     Column("device", String(255)),
     Column("tag", String(60)),
@@ -304,6 +306,7 @@ attachment = Table(
     Column("operation_id", Id),
     *_times(),
     _alive("ix_attachment_volume_alive", "volume_id"),
+    _alive("ix_attachment_project_alive", "project_id", "created_at", "id"),
     _alive("uq_attachment_server_disk_index_alive", "server_id", "disk_index", unique=True),
 )
 
@@ -319,8 +322,10 @@ snapshot = Table(
     Column("status", String(32), nullable=False),
     Column("size", Integer, nullable=False),  # GiB, the volume's at that moment
     Column("metadata", JSON, nullable=False, default=dict),
+    Column("progress", String(4)),  # as a client last said it, while that takes the snapshot
     Column("reason", Text),
     Column("operation_id", Id),
+    Column("held_since", Time),  # an admin, not an operation, keeps it in a transitional status (os-reset_status)
     *_times(),
     _alive("ix_snapshot_project_alive", "project_id", "created_at", "id"),
     _alive("ix_snapshot_volume_alive", "volume_id"),
@@ -527,6 +532,7 @@ pool_disk = Table(
     Column("name", String(64), primary_key=True),
     Column("layer_id", Id, sa.ForeignKey("layer.id"), nullable=False),
     Column("written", Boolean, nullable=False),
+    Column("snapshot_of", String(64)),  # of a snapshot: the name of its volume
     Column("next_layer_id", Id),  # while a snapshot or a revert switches to it
     Column("owner", String(128)),
     Column("generation", BigInteger, nullable=False, default=0),
