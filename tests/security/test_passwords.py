@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
@@ -59,3 +60,19 @@ async def test_few_may_wait(passwords: Passwords, monkeypatch: pytest.MonkeyPatc
     outcomes = await asyncio.gather(*(passwords.hash("x") for _ in range(5)), return_exceptions=True)
     assert sum(isinstance(outcome, Unavailable) for outcome in outcomes) == 2
     assert isinstance(await passwords.hash("x"), str)
+
+
+async def test_the_memory_of_a_hash_is_given_back() -> None:
+    costly = Passwords(Identity(hash_memory=24 * 1024, hash_at_once=2))
+    try:
+        before = _resident_kib()
+        for _ in range(3):  # from the second one on it would be kept
+            await asyncio.gather(costly.hash("a"), costly.hash("b"))
+        assert _resident_kib() - before < 12 * 1024
+    finally:
+        costly.close()
+
+
+def _resident_kib() -> int:
+    with Path("/proc/self/status").open() as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +16,13 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from cyclades.config import Identity
 from cyclades.model.errors import Unavailable
+from cyclades.model.units import MIB
 
 T = TypeVar("T")
 
 LONGEST = 4096  # characters of a password; hashing takes time with its length
 _PASSES = 2
+_M_MMAP_THRESHOLD = -3  # of <malloc.h>: larger pieces of memory return to the system when they are freed
 _MOST_WAITING = 256  # so that a flood of logins cannot fill the memory
 
 
@@ -29,6 +33,7 @@ class Passwords:
         self._hasher = PasswordHasher(time_cost=_PASSES, memory_cost=settings.hash_memory, parallelism=1)
         self._threads = ThreadPoolExecutor(settings.hash_at_once, thread_name_prefix="passwords")
         self._waiting = 0
+        _give_memory_back()
         self._nobodys = _nobodys_hash(settings.hash_memory)
 
     async def hash(self, password: str) -> str:
@@ -63,6 +68,12 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def _give_memory_back() -> None:
+    """glibc keeps for each thread what a first hash took and gave back, unless it is told where to stop."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MIB)
 
 
 def _nobodys_hash(memory: int) -> str:
