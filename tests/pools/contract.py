@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,36 @@ class PoolContract:
         await write(pool, A, 0, KIB, 3)
         assert await content(pool, S, tmp_path) == (b"\1" * KIB).ljust(MIB, b"\0")
 
+    async def test_revert_to_an_image_overwrites_and_leaves_the_snapshots(self, pool: Pool, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.write_bytes(b"\2" * MIB)
+        await pool.import_image(IMAGE, source, "raw")
+        await pool.create(A, 2 * MIB)
+        await write(pool, A, 0, 2 * MIB, 1)
+        await pool.snapshot(A, S, at_rest)
+        for _ in range(2):
+            await pool.revert(A, IMAGE)
+            assert await content(pool, A, tmp_path) == b"\2" * MIB + bytes(MIB)
+        await write(pool, A, 0, KIB, 3)
+        await pool.delete(IMAGE)
+        assert await content(pool, A, tmp_path) == (b"\3" * KIB + b"\2" * (MIB - KIB)).ljust(2 * MIB, b"\0")
+        assert await content(pool, S, tmp_path) == b"\1" * 2 * MIB
+
+    async def test_a_revert_that_is_no_longer_wanted_changes_nothing(self, pool: Pool, tmp_path: Path) -> None:
+        async def overtaken() -> None:
+            raise Failed("Another did it.")
+
+        await pool.create(A, MIB)
+        await pool.snapshot(A, S, at_rest)
+        await write(pool, A, 0, KIB, 1)
+        with pytest.raises(Failed, match="Another did it"):
+            await pool.revert(A, S, overtaken)
+        await pool.claim(A, "local/x", 1)
+        with pytest.raises(Failed):
+            await pool.revert(A, S)
+        await pool.release(A, "local/x", 1)
+        assert await content(pool, A, tmp_path) == (b"\1" * KIB).ljust(MIB, b"\0")
+
     async def test_extend_adds_zeros_and_never_shrinks(self, pool: Pool, tmp_path: Path) -> None:
         await pool.create(A, MIB)
         await write(pool, A, 0, MIB, 1)
@@ -150,6 +181,92 @@ class PoolContract:
         await pool.delete(IMAGE)
         assert await pool.disks() == []
         assert await pool.tidy() == []
+
+    async def test_a_volume_is_received_from_a_file(self, pool: Pool, twin: Pool, tmp_path: Path) -> None:
+        """As when it moves from one pool to another: what `export` writes."""
+        await pool.create(A, 2 * MIB)
+        await write(pool, A, MIB, KIB, 1)
+        calls = []
+
+        async def copy(target: Path, fds: Sequence[int]) -> None:
+            calls.append(target)
+            await pool.export(A, target, "qcow2", fds=fds)
+
+        await pool.receive(B, 3 * MIB, copy)
+        await twin.receive(B, 3 * MIB, copy)
+        assert len(calls) == 1
+        await write(pool, B, 0, KIB, 2)
+        await twin.receive(B, 3 * MIB, copy)
+        expected = ((b"\2" * KIB).ljust(MIB, b"\0") + b"\1" * KIB).ljust(3 * MIB, b"\0")
+        assert await content(pool, B, tmp_path) == expected
+        await pool.snapshot(B, S, at_rest)
+        await pool.delete(A)
+        await pool.delete(S)
+        assert await content(pool, B, tmp_path) == expected
+        found = await pool.find(B)
+        assert found is not None
+        assert found.size == 3 * MIB
+
+    async def test_a_volume_that_is_not_received_whole_leaves_nothing(self, pool: Pool) -> None:
+        async def fail(target: Path, fds: Sequence[int]) -> None:
+            target.write_bytes(b"half")
+            raise Failed("The other pool does not answer.")
+
+        async def too_large(target: Path, fds: Sequence[int]) -> None:
+            await pool.export(A, target, "qcow2", fds=fds)
+
+        await pool.create(A, 2 * MIB)
+        for write_file in (fail, too_large):
+            with pytest.raises(Failed):
+                await pool.receive(B, MIB, write_file)
+            assert await names(pool) == {A}
+        await pool.delete(B)
+        await pool.delete(A)
+        assert await pool.tidy() == []
+
+    async def test_disks_are_let_go_of_and_adopted(self, pool: Pool, twin: Pool, tmp_path: Path) -> None:
+        await pool.create(A, MIB)
+        await write(pool, A, 0, KIB, 1)
+        await pool.claim(A, "local/x", 7)
+        await pool.release(A, "local/x", 7)
+        await pool.snapshot(A, S, at_rest)
+        await write(pool, A, 0, KIB, 2)
+        assert await pool.adoptable() == []
+        for again in (pool, twin):
+            await again.rename(S, "free-snapshot")
+            await again.rename(A, "free")
+        assert {found.name: (found.size, found.snapshot_of, found.reason) for found in await pool.adoptable()} == {
+            "free": (MIB, None, None),
+            "free-snapshot": (MIB, "free", None),
+        }
+        assert await names(pool) == {"free", "free-snapshot"}
+        for again in (pool, twin):
+            await again.adopt(B, "free", 2 * MIB)
+            await again.rename("free-snapshot", T)
+        assert await pool.adoptable() == []
+        assert await names(pool) == {B, T}
+        assert await content(pool, B, tmp_path) == (b"\2" * KIB).ljust(2 * MIB, b"\0")
+        await pool.claim(B, "local/y", 1)  # its generations begin anew
+        await pool.release(B, "local/y", 1)
+        await pool.revert(B, T)
+        assert await content(pool, B, tmp_path) == (b"\1" * KIB).ljust(2 * MIB, b"\0")
+
+    async def test_what_cannot_be_renamed_or_adopted(self, pool: Pool) -> None:
+        await pool.create(A, MIB)
+        await pool.create(B, MIB)
+        await pool.snapshot(A, "free-snapshot", at_rest)
+        with pytest.raises(Failed):
+            await pool.rename(A, B)  # it is another's
+        with pytest.raises(Failed):
+            await pool.rename(C, "free")  # there is none
+        with pytest.raises(Failed):
+            await pool.adopt(C, "free", MIB)
+        with pytest.raises(Failed):
+            await pool.adopt(C, "free-snapshot", MIB)
+        await pool.claim(A, "local/x", 1)
+        with pytest.raises(Failed):
+            await pool.rename(A, "free")  # a server has it
+        assert await names(pool) == {A, B, "free-snapshot"}
 
     async def test_refusals(self, pool: Pool) -> None:
         await pool.create(A, 2 * MIB)

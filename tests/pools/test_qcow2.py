@@ -11,7 +11,8 @@ from tests.pools.disk_io import content, open_elsewhere, qemu_io, write
 from cyclades.model.errors import Failed, Passing
 from cyclades.model.names import snapshot_disk
 from cyclades.model.units import KIB, MIB
-from cyclades.pools.base import at_rest
+from cyclades.pools import qemu_img
+from cyclades.pools.base import Adoptable, at_rest
 from cyclades.pools.qcow2 import Qcow2Pool
 from cyclades.store import layers as rows
 from cyclades.store.database import Database
@@ -178,3 +179,49 @@ async def test_qemu_io_sees_a_file_of_ours_as_whole(pool: Qcow2Pool) -> None:
     await pool.create(A, MIB)
     async with pool.opening(A) as blockdev:
         await qemu_io(blockdev, "length")
+
+
+@pytest.mark.parametrize("file_format", ["raw", "qcow2"])
+async def test_a_file_that_the_operator_dropped_is_adopted(
+    pool: Qcow2Pool, twin: Qcow2Pool, directory: Path, tmp_path: Path, file_format: str
+) -> None:
+    raw, file = tmp_path / "raw", directory / "incoming" / "old-disk"
+    raw.write_bytes((b"\1" * KIB + bytes(MIB) + b"\2" * KIB).ljust(2 * MIB, b"\0"))
+    await qemu_img.convert(raw, "raw", file, file_format)
+    assert await pool.adoptable() == [Adoptable("incoming/old-disk", 2 * MIB)]
+    for again in (pool, twin):
+        await again.adopt(A, "incoming/old-disk", 3 * MIB)
+        assert not file.exists()
+    assert await pool.adoptable() == []
+    await write(pool, A, 0, KIB, 3)
+    assert await content(pool, A, tmp_path) == b"\3" * KIB + raw.read_bytes()[KIB:] + bytes(MIB)
+
+
+async def test_a_dropped_file_that_cannot_be_used_says_why(pool: Qcow2Pool, directory: Path, tmp_path: Path) -> None:
+    """It is found out without a program of QEMU's, and the file stays."""
+    incoming = directory / "incoming"
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(MIB))
+    (incoming / "link").symlink_to(secret)
+    (incoming / "directory").mkdir()
+    (incoming / "empty").touch()
+    (incoming / "not a name").touch()
+    await qemu_img.run("create", "-q", "-f", "qcow2", "-b", secret, "-F", "raw", incoming / "backed")
+    found = {one.name: one.reason or "" for one in await pool.adoptable()}
+    assert sorted(found) == ["incoming/backed", "incoming/directory", "incoming/empty", "incoming/link"]
+    assert "backing file" in found["incoming/backed"]
+    assert all(found.values())
+    for name in (*found, "incoming/gone", "incoming/../layers", "incoming/"):
+        with pytest.raises(Failed):
+            await pool.adopt(A, name, MIB)
+    assert await pool.disks() == []
+    assert (incoming / "backed").exists()
+    await pool.delete(A)
+    assert layer_files(directory) == set()
+
+
+async def test_a_file_larger_than_the_volume_is_not_adopted(pool: Qcow2Pool, directory: Path) -> None:
+    (directory / "incoming" / "large").write_bytes(bytes(2 * MIB))
+    with pytest.raises(Failed, match="too small"):
+        await pool.adopt(A, "incoming/large", MIB)
+    assert (directory / "incoming" / "large").exists()

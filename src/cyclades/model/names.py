@@ -21,6 +21,9 @@ def check_name(name: str | None, *, field: str = "name") -> None:
         )
 
 
+OURS = "snf-"  # begins the name of each disk that is Cyclades' own
+
+
 def volume_disk(volume_id: str) -> str:
     """The disk of a volume, also the name of its disk in a Ganeti instance (the seed's `snf-vol-$VOLUME_ID`)."""
     return f"snf-vol-{volume_id}"
@@ -32,6 +35,11 @@ def snapshot_disk(snapshot_id: str) -> str:
 
 def image_disk(image_id: str) -> str:
     return f"snf-img-{image_id}"
+
+
+def unmanaged_disk(resource_id: str) -> str:
+    """The disk of a volume or a snapshot that Cyclades let go of; the pool keeps it."""
+    return f"unmanaged-{resource_id}"
 
 
 def identity_id() -> str:

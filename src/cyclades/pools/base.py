@@ -12,7 +12,7 @@ reached, `Failed` for the rest.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,18 @@ async def at_rest() -> LiveDisk | None:
     return None
 
 
+# Asked while a disk is held, before it changes: raises if the change is no longer wanted.
+StillWanted = Callable[[], Awaitable[None]]
+
+
+async def wanted() -> None:
+    """For changes that nobody can have overtaken."""
+
+
+# Writes a whole qcow2 to the path that it is given. The descriptors are kept open in whatever program writes.
+WriteFile = Callable[[Path, Sequence[int]], Awaitable[None]]
+
+
 @dataclass(frozen=True)
 class DiskInfo:
     """One disk of a pool. `size` is what a guest sees, `used` the bytes that are this disk's own."""
@@ -72,6 +84,18 @@ class DiskInfo:
     used: int
     owner: str | None
     generation: int
+
+
+@dataclass(frozen=True)
+class Adoptable:
+    """What lies in a pool's storage and is not Cyclades' own. `size` is what a guest would see, in bytes;
+    `snapshot_of` names the disk that a snapshot was taken of (None: it is no snapshot); `reason` says why it cannot
+    be adopted (None: it can)."""
+
+    name: str
+    size: int
+    snapshot_of: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +124,9 @@ class Pool(Protocol):
         """Keep the present content of `disk` under the name `snapshot`; crash-consistent when in use."""
         ...
 
-    async def revert(self, disk: str, snapshot: str) -> None:
-        """Give `disk`, at rest, the content of `snapshot` again; it keeps its size."""
+    async def revert(self, disk: str, snapshot: str, still: StillWanted = wanted) -> None:
+        """Give `disk`, at rest, the content of `snapshot` again, or of an image; it keeps its size, with zeros at
+        its end. `Failed` if it is smaller than the snapshot."""
         ...
 
     async def extend(self, disk: str, size: int, live: FindLive = at_rest) -> None:
@@ -118,8 +143,37 @@ class Pool(Protocol):
         """Take in the file of an image (`raw` or `qcow2`, checked before) as the disk `disk`."""
         ...
 
-    async def export(self, disk: str, target: Path, target_format: str, progress: Progress = no_progress) -> None:
-        """Write a snapshot or an image, or a volume at rest, out as one file (`raw` or `qcow2`)."""
+    async def export(
+        self,
+        disk: str,
+        target: Path,
+        target_format: str,
+        progress: Progress = no_progress,
+        *,
+        fds: Sequence[int] = (),
+    ) -> None:
+        """Write a snapshot or an image, or a volume at rest, out as one file (`raw` or `qcow2`). `fds` are kept open
+        in the program that writes, so that a lock on one lasts as long as it runs."""
+        ...
+
+    async def receive(self, disk: str, size: int, write: WriteFile) -> None:
+        """A volume of `size` bytes with the content that `write` writes, and zeros after it; `write` is not called
+        if the volume is there. `Failed` if `size` is smaller than what was written."""
+        ...
+
+    async def rename(self, disk: str, name: str) -> None:
+        """Call a snapshot, or a volume at rest, by another name; its generation begins anew. `Failed` if the new
+        name is another disk's."""
+        ...
+
+    async def adoptable(self) -> list[Adoptable]:
+        """What could be adopted: disks whose names do not begin with `model.names.OURS`, and whatever else the
+        operator put where this pool looks for disks."""
+        ...
+
+    async def adopt(self, disk: str, name: str, size: int, progress: Progress = no_progress) -> None:
+        """Make what `adoptable` calls `name`, and is no snapshot, the volume `disk` of `size` bytes, with zeros after
+        its end. It is then no longer there under its own name. `Failed` if it cannot be used."""
         ...
 
     def opening(self, disk: str) -> AbstractAsyncContextManager[Blockdev]:

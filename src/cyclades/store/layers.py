@@ -20,6 +20,7 @@ _DISK = sa.select(
     pool_disk.c.name,
     pool_disk.c.layer_id,
     pool_disk.c.written,
+    pool_disk.c.snapshot_of,
     pool_disk.c.next_layer_id,
     pool_disk.c.owner,
     pool_disk.c.generation,
@@ -101,9 +102,9 @@ def add(
     tx.execute(layer.insert(), {**values, "state": "making", "created_at": now()})
 
 
-def add_disk(tx: Tx, pool: str, name: str, layer_id: str, *, written: bool) -> None:
-    values = {"pool": pool, "name": name, "layer_id": layer_id, "written": written, "generation": 0}
-    tx.execute(pool_disk.insert(), values)
+def add_disk(tx: Tx, pool: str, name: str, layer_id: str, *, written: bool, snapshot_of: str | None = None) -> None:
+    values = {"pool": pool, "name": name, "layer_id": layer_id, "written": written, "snapshot_of": snapshot_of}
+    tx.execute(pool_disk.insert(), {**values, "generation": 0})
 
 
 def change(tx: Tx, layer_id: str, **values: Any) -> None:
@@ -112,6 +113,13 @@ def change(tx: Tx, layer_id: str, **values: Any) -> None:
 
 def change_disk(tx: Tx, pool: str, name: str, **values: Any) -> None:
     tx.execute(pool_disk.update().where(pool_disk.c.pool == pool, pool_disk.c.name == name).values(**values))
+
+
+def rename_disk(tx: Tx, pool: str, name: str, new: str) -> None:
+    """Its snapshots know it by the new name, too."""
+    mine = pool_disk.c.pool == pool
+    tx.execute(pool_disk.update().where(mine, pool_disk.c.name == name).values(name=new, generation=0))
+    tx.execute(pool_disk.update().where(mine, pool_disk.c.snapshot_of == name).values(snapshot_of=new))
 
 
 def remove(tx: Tx, layer_id: str) -> None:

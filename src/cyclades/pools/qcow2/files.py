@@ -28,6 +28,7 @@ _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 class LayerFiles:
     def __init__(self, directory: Path, group: int | None) -> None:
         self.layers = directory / "layers"
+        self.incoming = directory / "incoming"
         self._locks = directory / "locks"
         self._group = group
 
@@ -35,6 +36,7 @@ class LayerFiles:
         """Make the directories."""
         for path in (self.layers, self._locks):
             path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self.incoming.mkdir(exist_ok=True, mode=0o700)
         if self._group is not None:
             os.chown(self.layers, -1, self._group)
 

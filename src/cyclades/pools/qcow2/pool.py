@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,22 @@ from sqlalchemy import Row
 
 from cyclades import flocks
 from cyclades.model.errors import Failed, Invalid, Passing
+from cyclades.model.names import OURS
 from cyclades.pools import image_format, qemu_img
-from cyclades.pools.base import Blockdev, DiskInfo, FindLive, Progress, Usage, at_rest, no_progress
-from cyclades.pools.qcow2 import files, merge, switch
+from cyclades.pools.base import (
+    Adoptable,
+    Blockdev,
+    DiskInfo,
+    FindLive,
+    Progress,
+    StillWanted,
+    Usage,
+    WriteFile,
+    at_rest,
+    no_progress,
+    wanted,
+)
+from cyclades.pools.qcow2 import files, header, incoming, merge, switch
 from cyclades.pools.qcow2.files import LayerFiles
 from cyclades.pools.qcow2.layers import Layers, blockdev, in_thread
 from cyclades.pools.qcow2.tidy import finish_removals, tidy
@@ -52,6 +65,14 @@ class Qcow2Pool:
             await self._make_volume(disk, size, source)
 
     async def _make_volume(self, disk: str, size: int, source: str | None) -> None:
+        row = await self._planned_volume(disk, size, source)
+        if row.state == "making":
+            await self._layers.make(row.layer_id)
+            await self._db.write(lambda tx: rows.change(tx, row.layer_id, state="live"))
+
+    async def _planned_volume(self, disk: str, size: int, source: str | None) -> Row[Any]:
+        """The volume's row; new ones have a layer whose file is to be made."""
+
         def plan(tx: Tx) -> Row[Any]:
             row = rows.find(tx, self.name, disk)
             if row is None:
@@ -64,11 +85,27 @@ class Qcow2Pool:
             return row
 
         row = await self._layers.find(disk)
-        if row is None:
-            row = await self._db.write(plan)
-        if row.state == "making":
-            await self._layers.make(row.layer_id)
+        return await self._db.write(plan) if row is None else row
+
+    async def receive(self, disk: str, size: int, write: WriteFile) -> None:
+        async with self._layers.hold_disk(_checked(disk)) as lock:
+            row = await self._planned_volume(disk, size, None)
+            if row.state != "making":
+                return
+            path = self._layers.head(row)
+            if not path.exists():
+                with self._files.new(path) as (new, finish):
+                    await write(new, [lock])
+                    await self._fit(new, size, lock)
+                    await in_thread(finish, True)
             await self._db.write(lambda tx: rows.change(tx, row.layer_id, state="live"))
+
+    async def _fit(self, path: Path, size: int, lock: int) -> None:
+        present = await in_thread(header.virtual_size, path)
+        if present > size:
+            raise Failed(f"A disk of {size} bytes is too small for its source, which has {present}.")
+        if present < size:
+            await qemu_img.resize(path, size, fds=[lock])
 
     def _parent(self, tx: Tx, source: str, size: int) -> str:
         """The layer under a clone, kept from going away until the clone is a row."""
@@ -108,9 +145,12 @@ class Qcow2Pool:
         below: str = chain[1].id
         return below
 
-    async def revert(self, disk: str, snapshot: str) -> None:
+    async def revert(self, disk: str, snapshot: str, still: StillWanted = wanted) -> None:
         async with self._layers.hold_disk(_checked(disk)):
-            volume = await switch.settle(self._layers, await self._layers.volume(disk), at_rest)
+            await still()
+            volume = await self._layers.volume(disk)
+            _refuse_owned(volume)
+            volume = await switch.settle(self._layers, volume, at_rest)
             kept = await self._layers.find(_checked(snapshot))
             if kept is None or kept.written or kept.half or kept.state != "live":
                 raise Failed(f"The pool has no snapshot {snapshot}.")
@@ -166,8 +206,7 @@ class Qcow2Pool:
                 await switch.settle(self._layers, await self._layers.volume(volume.name), live)
 
     async def _ready_to_go(self, volume: Row[Any]) -> Row[Any]:
-        if volume.owner is not None:
-            raise Failed(f"The volume's disk belongs to server {volume.owner}.")
+        _refuse_owned(volume)
         if volume.state != "live":
             return volume
         volume = await switch.settle(self._layers, volume, at_rest)
@@ -218,20 +257,72 @@ class Qcow2Pool:
                 )
             await in_thread(finish, False)
 
-    async def export(self, disk: str, target: Path, target_format: str, progress: Progress = no_progress) -> None:
+    async def export(
+        self,
+        disk: str,
+        target: Path,
+        target_format: str,
+        progress: Progress = no_progress,
+        *,
+        fds: Sequence[int] = (),
+    ) -> None:
         async with self._layers.hold_disk(_checked(disk), shared=True) as lock, AsyncExitStack() as held:
             row = await self._layers.find(disk)
             if row is None or row.half or row.state != "live":
                 raise Failed(f"The pool has no disk {disk}.")
             if row.next_layer_id is not None:
                 raise Passing("A snapshot of the volume is being taken.")
-            chain, fds = await self._layers.hold_chain(held, row.layer_id)
+            chain, locks = await self._layers.hold_chain(held, row.layer_id)
             if row.written and await in_thread(files.in_use, chain[0]):
                 raise Passing("The volume's disk is open in a QEMU.")
             await qemu_img.convert(
-                chain[0], row.format, target.absolute(), target_format, fds=[lock, *fds], progress=progress
+                chain[0], row.format, target.absolute(), target_format, fds=[lock, *locks, *fds], progress=progress
             )
             await in_thread(files.sync, target)
+
+    async def rename(self, disk: str, name: str) -> None:
+        async with AsyncExitStack() as held:
+            for each in sorted({_checked(disk), _checked(name)}):  # in one order, so that nobody waits in a circle
+                await held.enter_async_context(self._layers.hold_disk(each))
+            row, other = await self._layers.find(disk), await self._layers.find(name)
+            if row is None:
+                if other is None:
+                    raise Failed(f"The pool has no disk {disk}.")
+                return
+            if other is not None:
+                raise Failed(f"The pool has a disk {name} already.")
+            if row.half or row.state != "live":
+                raise Passing("The disk is being made.")
+            if row.written:
+                await self._ready_to_go(row)
+            await self._db.write(lambda tx: rows.rename_disk(tx, self.name, disk, name))
+            flocks.forget(self._files.disk_lock(disk))
+
+    async def adoptable(self) -> list[Adoptable]:
+        found = await self._db.read(lambda tx: rows.disks(tx, self.name))
+        disks = [
+            Adoptable(row.name, row.size, row.snapshot_of)
+            for row in found
+            if not row.name.startswith(OURS) and row.state == "live" and not row.half
+        ]
+        return disks + await in_thread(incoming.files, self._files.incoming)
+
+    async def adopt(self, disk: str, name: str, size: int, progress: Progress = no_progress) -> None:
+        source = incoming.path_of(self._files.incoming, name)
+        if source is None:
+            row = await self._layers.find(_checked(name))
+            if row is not None and not row.written:
+                raise Failed(f"{name} is not a volume's disk: it never changes.")
+            await self.rename(name, disk)
+            await self.extend(disk, size)
+            return
+
+        async def copy(target: Path, fds: Sequence[int]) -> None:
+            free = (await in_thread(files.space, self._files.layers))[1]
+            await incoming.copy(source, target, most=int(free * _SHARE_OF_FREE), fds=fds, progress=progress)
+
+        await self.receive(disk, size, copy)
+        await in_thread(source.unlink, missing_ok=True)
 
     @asynccontextmanager
     async def opening(self, disk: str) -> AsyncIterator[Blockdev]:
@@ -282,6 +373,11 @@ class Qcow2Pool:
 
     async def tidy(self) -> list[str]:
         return await tidy(self._layers)
+
+
+def _refuse_owned(volume: Row[Any]) -> None:
+    if volume.owner is not None:
+        raise Failed(f"The volume's disk belongs to server {volume.owner}.")
 
 
 def _checked(disk: str) -> str:

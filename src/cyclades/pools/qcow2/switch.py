@@ -37,7 +37,7 @@ async def plan(layers: Layers, volume: Row[Any], base_id: str, size: int, snapsh
         rows.add(tx, layers.pool, next_id, size=size, parent_id=base_id)
         rows.change_disk(tx, layers.pool, volume.name, next_layer_id=next_id)
         if snapshot is not None:
-            rows.add_disk(tx, layers.pool, snapshot, base_id, written=False)
+            rows.add_disk(tx, layers.pool, snapshot, base_id, written=False, snapshot_of=volume.name)
         planned = rows.find(tx, layers.pool, volume.name)
         assert planned is not None
         return planned
