@@ -5,7 +5,7 @@ The codes are those that OpenStack's clients expect (docs/http-status-codes.md h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cyclades.model import errors as e
@@ -55,9 +55,10 @@ BodyOf = Callable[[int, str], dict[str, Any]]
 class HttpRefusal(e.Refusal):
     """A refusal that only makes sense on the wire (an unknown path, an unsupported method), with its code."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"http-{code}", message)
         self.code = code
+        self.headers = headers or {}
 
 
 def general_code(refusal: e.Refusal) -> int:
@@ -85,7 +86,9 @@ def general_code(refusal: e.Refusal) -> int:
 
 
 def volume_code(refusal: e.Refusal) -> int:
-    """Cinder says 400 for a volume, snapshot or attachment in the wrong state."""
+    """Cinder says 400 for a volume, snapshot or attachment in the wrong state, and 404 for an unknown marker."""
+    if isinstance(refusal, e.UnknownMarker):
+        return 404
     if isinstance(refusal, e.WrongState) and refusal.resource != "server":
         return 400
     return general_code(refusal)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,8 +13,11 @@ from cyclades.store.pages import Key, Page
 _DIRECTIONS = {"asc": False, "desc": True}
 
 
-def page(request: Request, sortable: Collection[str], *, default: str = "created_at:desc") -> Page:
-    """What `limit`, `marker`, `offset`, `sort` (or `sort_key` and `sort_dir`) ask for. `id` breaks ties."""
+def page(
+    request: Request, sortable: Collection[str] | Mapping[str, str], *, default: str = "created_at:desc"
+) -> Page:
+    """What `limit`, `marker`, `offset`, `sort` (or `sort_key` and `sort_dir`) ask for. `id` breaks ties. `sortable`: the
+    keys, or the column of each."""
     most = request.settings.api.page
     limit = request.whole("limit")
     keys = _keys(request, sortable, default)
@@ -26,8 +29,10 @@ def page(request: Request, sortable: Collection[str], *, default: str = "created
     )
 
 
-def _keys(request: Request, sortable: Collection[str], default: str) -> list[Key]:
+def _keys(request: Request, sortable: Collection[str] | Mapping[str, str], default: str) -> list[Key]:
     wanted = request.one("sort")
+    if wanted is not None and ("sort_key" in request.query or "sort_dir" in request.query):
+        raise Invalid("sort-twice", "Give either sort, or sort_key and sort_dir, not both.", field="sort")
     if wanted is None:
         names = ",".join(request.query.get("sort_key", []))
         ways = ",".join(request.query.get("sort_dir", []))
@@ -46,8 +51,9 @@ def _keys(request: Request, sortable: Collection[str], default: str) -> list[Key
             raise Invalid("sort-key", f"Sort key {name!r} is not one of {', '.join(sorted(sortable))}.", field="sort")
         if (direction or "desc") not in _DIRECTIONS:
             raise Invalid("sort-direction", f"Sort direction {direction!r} is not asc or desc.", field="sort")
-        if name not in (key.name for key in keys):
-            keys.append(Key(name, _DIRECTIONS[direction or "desc"]))
+        column = sortable[name] if isinstance(sortable, Mapping) else name
+        if column not in (key.name for key in keys):
+            keys.append(Key(column, _DIRECTIONS[direction or "desc"]))
     if not any(key.name == "id" for key in keys):
         keys.append(Key("id", keys[-1].descending))
     return keys

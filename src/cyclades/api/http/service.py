@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from cyclades.api.http import bodies
-from cyclades.api.http.bodies import Body
+from cyclades.api.http.bodies import Body, Schema
 from cyclades.api.http.errors import BodyOf, CodeOf, HttpRefusal
 from cyclades.api.http.request import Request
 from cyclades.api.http.versions import Version, Versions
@@ -61,7 +61,8 @@ Handler = Callable[[Request], Awaitable[Any]]
 @dataclass(frozen=True)
 class Route:
     """`action` is the one key of the body that chooses this route (`POST …/action`). `since` and `until` bound
-    the microversions that have it. `streams` leaves the body to the handler."""
+    the microversions that have it. `streams` leaves the body to the handler. `answer` is the schema of what it
+    answers, `query` has a schema for each parameter of its query string: both are for its document alone."""
 
     method: str
     path: str
@@ -73,6 +74,8 @@ class Route:
     since: Version | None
     until: Version | None
     streams: bool
+    answer: Schema | None
+    query: Schema
 
     def has(self, version: Version) -> bool:
         return (self.since is None or version >= self.since) and (self.until is None or version <= self.until)
@@ -122,11 +125,14 @@ class Service:
         since: str | None = None,
         until: str | None = None,
         streams: bool = False,
+        answer: Schema | None = None,
+        query: Schema | None = None,
     ) -> Callable[[Handler], Handler]:
         """Add a handler to the table. It returns what becomes JSON, None for an empty body, or an `Answer`."""
 
         def add(handler: Handler) -> Handler:
-            route = Route(method, path, handler, who, status, body, action, _version(since), _version(until), streams)
+            bounds = _version(since), _version(until)
+            route = Route(method, path, handler, who, status, body, action, *bounds, streams, answer, query or {})
             self.routes.append(route)
             self._place(route)
             return handler
@@ -204,7 +210,8 @@ class _Exchange:
             [route for route in routes if route.method == "GET"] if method == "HEAD" else []
         )
         if not of_method:
-            raise HttpRefusal(405, f"{method} is not a method of {path}.")
+            allowed = ", ".join(sorted({route.method for route in routes}))
+            raise HttpRefusal(405, f"{method} is not a method of {path}; {allowed} is.", headers={"Allow": allowed})
         request = self._request(path, project, ids)
         if any(route.who != "anyone" for route in of_method) or "x-auth-token" in self.headers:
             self.claims = request.claims = self._claims(optional=all(route.who == "anyone" for route in of_method))
@@ -213,7 +220,7 @@ class _Exchange:
         return await self._handle(of_method, request)
 
     def _path(self) -> tuple[str, str | None]:
-        path: str = self.scope["path"][len(self.scope.get("root_path", "")) :]
+        path: str = self.scope["path"][len(self.scope.get("root_path", "")) :] or "/"
         if self.service._project_in_url and (match := _PROJECT.match(path)) is not None:
             return path[match.end() :] or "/", match[1]
         return path, None
@@ -322,7 +329,7 @@ class _Exchange:
 
     def _refused(self, refusal: Refusal) -> Answer:
         code = self.service.code_of(refusal)
-        headers = {}
+        headers = dict(refusal.headers) if isinstance(refusal, HttpRefusal) else {}
         if code == 401:
             headers["WWW-Authenticate"] = f'Keystone uri="{self.shared.settings.public_url}/identity"'
         if code in (413, 429):
