@@ -273,7 +273,8 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
     for part in work.args.parts:
         attachments.finish(tx, part.attachment_id, work.id, deleted_at=now())
         if part.plan is None:
-            volumes.finish(tx, part.volume_id, work.id, status="available")
+            status = attachments.volume_status(tx, volumes.get_even_deleted(tx, part.volume_id))
+            volumes.finish(tx, part.volume_id, work.id, status=status)
         elif part.volume_id in unmade:
             forget(tx, part.volume_id, work.id)
         else:

@@ -60,17 +60,17 @@ def _part_rows(tx: Tx, work: Work[Args]) -> list[list[str]]:
     """Volume and pool of each volume that goes, recorded in the same transaction."""
     doomed = list(work.data.get("doomed", []))
     for row in attachments.with_volumes(tx, work.args.server_id):
-        volume = volumes.get(tx, row.volume_id, None)
+        volume = volumes.hold(tx, row.volume_id, None)
         if volume.operation_id is not None:
             raise Away(f"Waits until volume {volume.id} is no longer {volume.status}.")
-        # One that has snapshots cannot go before them, so it stays.
-        if row.delete_on_termination and not volumes.has_snapshots(tx, volume.id):
+        attachments.change(tx, row.id, deleted_at=now(), operation_id=None)
+        # One that has snapshots cannot go before them, and one that others have is theirs too: it stays.
+        stays = volumes.has_snapshots(tx, volume.id) or attachments.of_volume(tx, volume.id)
+        if row.delete_on_termination and not stays:
             volumes.begin(tx, volume, "part", status="deleting", op_id=work.id)
             doomed.append([volume.id, volume.pool])
         else:
-            status = "available" if volume.status == "in-use" else volume.status
-            volumes.begin(tx, volume, "part", status=status, op_id=None)
-        attachments.change(tx, row.id, deleted_at=now(), operation_id=None)
+            volumes.begin(tx, volume, "part", status=attachments.volume_status(tx, volume), op_id=None)
     operations.record(tx, work.id, work.token, data={**work.data, "doomed": doomed})
     return doomed
 

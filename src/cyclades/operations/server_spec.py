@@ -54,5 +54,5 @@ def plug_of(world: World, row: Row[Any]) -> Plug:
         pool=world.pools[row.pool],
         index=row.disk_index,
         generation=row.generation,
-        read_only=row.readonly,
+        read_only=bool(row.readonly) or row.mode == "ro",
     )

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cyclades.model.caller import Caller
-from cyclades.model.errors import Fault, NotFound
+from cyclades.model.errors import Fault, NotFound, WrongState
 from cyclades.model.names import volume_disk
 from cyclades.model.servers import device_of, free_index
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
@@ -27,17 +27,29 @@ class Args(msgspec.Struct):
 
 
 def start(
-    tx: Tx, caller: Caller, server_id: str, volume_id: str, *, tag: str | None, delete_on_termination: bool
+    tx: Tx,
+    caller: Caller,
+    server_id: str,
+    volume_id: str,
+    *,
+    tag: str | None = None,
+    delete_on_termination: bool = False,
+    device: str | None = None,
+    mode: str = "rw",
 ) -> str:
-    """Accept the attachment; returns its id."""
+    """Accept the attachment; returns its id. `device` is only shown again; in the mode "ro" the guest cannot write."""
     server = servers.hold(tx, server_id, caller.scope)
     row = volumes.get(tx, volume_id, caller.scope)
     if row.project_id != server.project_id:
         raise NotFound("volume", volume_id)
     servers.require(server, caller, "attach")
-    index = free_index({other.disk_index for other in attachments.of_server(tx, server.id)})
+    plugged = attachments.of_server(tx, server.id)
+    index = free_index({other.disk_index for other in plugged})
     attachment_id, op_id = new_id(), new_id()
     generation = claim_row(tx, row, op_id)
+    if any(other.volume_id == row.id for other in plugged):
+        text = f"Invalid volume: volume {row.id} is attached to server {server.id} already."
+        raise WrongState("volume-attach", text, resource="volume")
     attachments.add(
         tx,
         attachment_id,
@@ -46,7 +58,8 @@ def start(
         server_id=server.id,
         disk_index=index,
         status="attaching",
-        device=device_of(index),
+        device=device or device_of(index),
+        mode=mode,
         tag=tag,
         delete_on_termination=delete_on_termination,
         generation=generation,
@@ -58,7 +71,7 @@ def start(
 
 
 def claim_row(tx: Tx, row: Any, op_id: str) -> int:
-    """Give an available volume to an operation that attaches it; returns the generation of the new attachment."""
+    """Give a volume that is free to an operation that attaches it; returns the generation of the new attachment."""
     volumes.begin(tx, row, "attach", status="attaching", op_id=op_id, generation=volume.c.generation + 1)
     generation: int = volumes.get(tx, row.id, None).generation
     return generation
@@ -111,8 +124,9 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
         volumes.finish(tx, args.volume_id, work.id, status="in-use", reason=reason)
         attachments.finish(tx, args.attachment_id, work.id, status="attached", attached_at=now())
     else:
-        volumes.finish(tx, args.volume_id, work.id, status="available", reason=reason)
         attachments.finish(tx, args.attachment_id, work.id, deleted_at=now())
+        status = attachments.volume_status(tx, volumes.get_even_deleted(tx, args.volume_id))
+        volumes.finish(tx, args.volume_id, work.id, status=status, reason=reason)
 
 
 OPERATION = Operation(

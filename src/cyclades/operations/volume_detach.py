@@ -43,7 +43,8 @@ def start(tx: Tx, caller: Caller, server_id: str, volume_id: str) -> None:
 
 def complete(tx: Tx, server: Row[Any], row: Row[Any]) -> None:
     """The guest let go after we had given up waiting for it: bring that detach to its end."""
-    kept = volumes.get(tx, row.volume_id, None)
+    kept = volumes.hold(tx, row.volume_id, None)
+    attachments.let_go(tx, kept)
     caller = Caller(kept.user_id, kept.project_id, frozenset({"admin"}), f"req-{new_id()}")
     op_id = new_id()
     volumes.begin(tx, kept, "detach", status="detaching", op_id=op_id)
@@ -82,17 +83,22 @@ async def look(work: Work[Args]) -> None:
 
 
 def done(tx: Tx, work: Work[Args]) -> None:
-    volumes.finish(tx, work.args.volume_id, work.id, status="available")
     attachments.finish(tx, work.args.attachment_id, work.id, deleted_at=now())
+    volumes.finish(tx, work.args.volume_id, work.id, status=_left(tx, work))
+
+
+def _left(tx: Tx, work: Work[Args]) -> str:
+    """The status of a volume whose attachment is gone: it is free, unless others have it too."""
+    return attachments.volume_status(tx, volumes.get_even_deleted(tx, work.args.volume_id))
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:
     args = work.args
     if work.data.get("unplugged"):
         # Nothing reaches the disk any more. An error only if the pool would not let go of it.
-        status = "available" if work.data.get("released") else "error"
-        volumes.finish(tx, args.volume_id, work.id, status=status, reason=reason)
         attachments.finish(tx, args.attachment_id, work.id, deleted_at=now())
+        status = _left(tx, work) if work.data.get("released") else "error"
+        volumes.finish(tx, args.volume_id, work.id, status=status, reason=reason)
     else:
         volumes.finish(tx, args.volume_id, work.id, status="in-use", reason=reason)
         attachments.finish(tx, args.attachment_id, work.id, status="attached")

@@ -1,4 +1,4 @@
-"""Attachments as rows: one volume plugged into one server, at an index."""
+"""Attachments as rows: one volume plugged into one server, at an index; or a client's own, which has no `server_id`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Row
 
+from cyclades.model import attachments as rules
 from cyclades.model.errors import NotFound, WrongState
+from cyclades.store import pages, volumes
 from cyclades.store.database import Tx
+from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import attachment, now, volume
 
 _ALIVE = attachment.c.deleted_at.is_(None)
+_BY_ID = sa.select(attachment).where(attachment.c.id == sa.bindparam("id"), _ALIVE)
 
 
 def add(tx: Tx, attachment_id: str, **values: Any) -> None:
@@ -26,6 +30,43 @@ def get(tx: Tx, server_id: str, volume_id: str) -> Row[Any]:
     if row is None:
         raise NotFound("volume-attachment", volume_id)
     return row
+
+
+def by_id(tx: Tx, attachment_id: str, scope: str | None) -> Row[Any]:
+    """Of a volume of the project `scope` (None: of any), or `NotFound`."""
+    row = tx.execute(_BY_ID, {"id": attachment_id}).one_or_none()
+    if row is None or (scope is not None and row.project_id != scope):
+        raise NotFound("volume-attachment", attachment_id)
+    return row
+
+
+def query(scope: str | None) -> sa.Select[Any]:
+    """All attachments of a project's volumes (None: of all), to be filtered and paged."""
+    found = sa.select(attachment).where(_ALIVE)
+    return found if scope is None else found.where(attachment.c.project_id == scope)
+
+
+def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
+    return pages.fetch(tx, found, attachment, wanted)
+
+
+def of_volume(tx: Tx, volume_id: str) -> list[Row[Any]]:
+    """Oldest first, those being made and ended included."""
+    wanted = sa.select(attachment).where(attachment.c.volume_id == volume_id, _ALIVE)
+    return list(tx.execute(wanted.order_by(attachment.c.created_at, attachment.c.id)).all())
+
+
+def volume_status(tx: Tx, row: Row[Any]) -> str:
+    """What a volume (its row held, or an operation's) becomes by the attachments that it has now."""
+    return rules.volume_status(row.status, (one.status for one in of_volume(tx, row.id)))
+
+
+def let_go(tx: Tx, row: Row[Any]) -> None:
+    """A volume (its row held) that a client keeps `attaching` or `detaching` becomes again what its attachments make
+    of it. Any other stays as it is."""
+    status = volume_status(tx, row)
+    if row.held_since is not None and status != row.status:
+        volumes.begin(tx, row, "let_go", status=status, op_id=None)
 
 
 def of_server(tx: Tx, server_id: str) -> list[Row[Any]]:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Row
 
 from cyclades.model.errors import NotFound
-from cyclades.model.status import VOLUME_ACTIONS, wrong_status
+from cyclades.model.status import VOLUME_TRANSITIONAL, volume_allows, wrong_status
 from cyclades.store import events, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
@@ -18,6 +18,7 @@ from cyclades.store.schema import attachment, now, snapshot, volume
 _ALIVE = volume.c.deleted_at.is_(None)
 _BY_ID = sa.select(volume).where(volume.c.id == sa.bindparam("id"), _ALIVE)
 _BY_ID_IN_PROJECT = _BY_ID.where(volume.c.project_id == sa.bindparam("project_id"))
+_HOLD, _HOLD_IN_PROJECT = _BY_ID.with_for_update(), _BY_ID_IN_PROJECT.with_for_update()
 _ATTACHMENTS = sa.select(attachment).where(
     attachment.c.volume_id.in_(sa.bindparam("ids", expanding=True)), attachment.c.deleted_at.is_(None)
 )
@@ -30,10 +31,17 @@ def add(tx: Tx, volume_id: str, **values: Any) -> None:
 
 def get(tx: Tx, volume_id: str, scope: str | None) -> Row[Any]:
     """A volume of the project `scope` (None: of any), or `NotFound`."""
-    if scope is None:
-        row = tx.execute(_BY_ID, {"id": volume_id}).one_or_none()
-    else:
-        row = tx.execute(_BY_ID_IN_PROJECT, {"id": volume_id, "project_id": scope}).one_or_none()
+    return _one(tx, _BY_ID if scope is None else _BY_ID_IN_PROJECT, volume_id, scope)
+
+
+def hold(tx: Tx, volume_id: str, scope: str | None) -> Row[Any]:
+    """`get`, and until the transaction ends nobody else changes the volume's status or its attachments."""
+    return _one(tx, _HOLD if scope is None else _HOLD_IN_PROJECT, volume_id, scope)
+
+
+def _one(tx: Tx, query: sa.Select[Any], volume_id: str, scope: str | None) -> Row[Any]:
+    ids = {"id": volume_id} if scope is None else {"id": volume_id, "project_id": scope}
+    row = tx.execute(query, ids).one_or_none()
     if row is None:
         raise NotFound("volume", volume_id)
     return row
@@ -60,12 +68,14 @@ def count(tx: Tx, found: sa.Select[Any]) -> int:
 
 
 def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None, **values: Any) -> None:
-    """Give the volume to an operation: `status` from one that allows `action`, or `WrongState`."""
-    allowed = VOLUME_ACTIONS[action]
+    """Give the volume to an operation: `status` from one that allows `action`, or `WrongState`. Without an operation,
+    a transitional `status` is a client's, which holds the volume from now on."""
+    allowed = volume_allows(action, multiattach=row.multiattach)
+    held_since = _held_since(status) if op_id is None else None
     changed = tx.execute(
         volume.update()
         .where(volume.c.id == row.id, volume.c.status.in_(allowed), volume.c.operation_id.is_(None), _ALIVE)
-        .values(status=status, operation_id=op_id, updated_at=now(), **values)
+        .values(status=status, operation_id=op_id, held_since=held_since, updated_at=now(), **values)
     )
     if changed.rowcount != 1:
         status_now = tx.execute(sa.select(volume.c.status).where(volume.c.id == row.id)).scalar()
@@ -76,6 +86,8 @@ def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None,
 def finish(tx: Tx, volume_id: str, op_id: str, **values: Any) -> bool:
     """Take the volume back from the operation that owns it; False (and nothing happens) if it no longer does."""
     values = {"reason": None, **values}
+    if "status" in values:
+        values["held_since"] = _held_since(values["status"])
     changed = tx.execute(
         volume.update()
         .where(volume.c.id == volume_id, volume.c.operation_id == op_id)
@@ -83,6 +95,10 @@ def finish(tx: Tx, volume_id: str, op_id: str, **values: Any) -> bool:
     )
     events.changed(tx, "volume", volume_id)
     return changed.rowcount == 1
+
+
+def _held_since(status: str) -> int | None:
+    return now() if status in VOLUME_TRANSITIONAL else None
 
 
 def change(tx: Tx, volume_id: str, **values: Any) -> None:
