@@ -56,7 +56,8 @@ class _Books:
         uploads = sa.select(schema.image_upload)
         self.uploaded = {row.image_id: row.counted for row in tx.execute(uploads)}  # bytes, before the image has them
         self.servers = _alive(tx, schema.server)
-        self.attachments = _alive(tx, schema.attachment)
+        # Clients' own attachments, to what runs elsewhere, are rows and nothing else.
+        self.plugs = [row for row in _alive(tx, schema.attachment) if row.server_id is not None]
         self.type_names = {row.id: row.name for row in tx.execute(sa.select(schema.volume_type))}
         snapshot_volumes = {row.volume_id for row in self.snapshots}
         parents = sa.select(schema.volume).where(schema.volume.c.id.in_(snapshot_volumes))
@@ -75,11 +76,11 @@ def _unowned(books: _Books) -> list[Difference]:
     """A transitional status has an operation that owns it, and an operation that ended owns nothing."""
     found = []
     kinds: tuple[tuple[str, list[Any], Callable[[Any], bool]], ...] = (
-        ("volume", books.volumes, lambda row: row.status in VOLUME_STEADY),
+        ("volume", books.volumes, lambda row: row.status in VOLUME_STEADY or row.held_since is not None),
         ("snapshot", books.snapshots, lambda row: row.status in SNAPSHOT_STEADY),
         ("image", books.images, lambda row: row.status in _IMAGE_STEADY),
         ("server", books.servers, lambda row: row.status not in SERVER_TRANSITIONAL and row.task_state is None),
-        ("attachment", books.attachments, lambda row: row.status in ("attached", "reserved")),
+        ("attachment", books.plugs, lambda row: row.status == "attached"),
     )
     for kind, rows, steady in kinds:
         for row in rows:
@@ -88,6 +89,9 @@ def _unowned(books: _Books) -> list[Difference]:
                 found.append(Difference(f"{kind} {row.id}", text))
             elif row.operation_id is None and not steady(row):
                 found.append(Difference(f"{kind} {row.id}", f"is {row.status}, and no operation owns it"))
+    for row in books.volumes:
+        if row.held_since is not None and (row.status in VOLUME_STEADY or row.operation_id is not None):
+            found.append(Difference(f"volume {row.id}", f"is {row.status}, yet marked as held by a client"))
     return found
 
 
@@ -134,7 +138,7 @@ def _pool(books: _Books, name: str, disks: dict[str, Any]) -> list[Difference]:
         found += [
             Difference(f"pool {name}", f"has a disk {disk} that nobody owns") for disk in disks if disk not in may_be
         ]
-    plugged = {row.volume_id: row for row in books.attachments}
+    plugged = {row.volume_id for row in books.plugs}
     for volume_id, row in mine.items():
         disk = disks.get(volume_disk(volume_id))
         if disk is None or row.operation_id is not None:
@@ -151,8 +155,8 @@ def _backend(books: _Books, name: str, seen: dict[str, Any]) -> list[Difference]
     found = []
     mine = {row.id: row for row in books.servers if row.backend == name}
     by_server: dict[str, set[str]] = {}
-    moving = {row.server_id for row in books.attachments if row.operation_id is not None}
-    for row in books.attachments:
+    moving = {row.server_id for row in books.plugs if row.operation_id is not None}
+    for row in books.plugs:
         by_server.setdefault(row.server_id, set()).add(row.volume_id)
     for server_id, row in mine.items():
         if row.operation_id is not None or server_id in moving:
