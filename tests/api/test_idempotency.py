@@ -23,6 +23,7 @@ Body = Callable[[Whole, str], dict[str, Any]]  # the cloud, and a name that is d
 # What each of them takes.
 _MAKES: dict[str, Body] = {
     "/v3/users": lambda cloud, name: {"user": {"name": name, "password": "secret"}},
+    "/v3/users/{user_id}/application_credentials": lambda cloud, name: {"application_credential": {"name": name}},
     "/v3/projects": lambda cloud, name: {"project": {"name": name}},
     "/v3/domains": lambda cloud, name: {"domain": {"name": name}},
     "/v3/roles": lambda cloud, name: {"role": {"name": name}},

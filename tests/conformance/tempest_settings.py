@@ -72,7 +72,8 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
             "http_image": _NOWHERE,
             "http_qcow2_image": _NOWHERE,
         },
-        "image-feature-enabled": {"import_image": False, "os_glance_reserved": False},
+        # What is uploaded as raw is taken as it is, as it must be.
+        "image-feature-enabled": {"import_image": False, "image_format_enforcement": False},
         "compute": {
             "build_interval": 1,
             "image_ref": images[0],
@@ -83,7 +84,6 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
         "compute-feature-enabled": {
             "cold_migration": False,
             "disk_config": False,
-            "enable_instance_password": False,
             "live_migration": False,
             "pause": False,
             "rescue": False,

@@ -42,6 +42,8 @@ class Revocations:
             subjects.append(("assignment", rows.assignment_subject(claims.user_id, claims.target_id)))
         if claims.project_id is not None:
             subjects.append(("project", claims.project_id))
+        if claims.credential_id is not None:
+            subjects.append(("credential", claims.credential_id))
         return ("token", claims.id) in self._known or any(
             (found := self._known.get(subject)) is not None and found[0] > claims.seen for subject in subjects
         )

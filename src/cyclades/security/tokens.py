@@ -28,8 +28,8 @@ _jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 class Claims:
     """What a token says. Times are µs since 1970 UTC. It is for a project, for a domain, for the system, or for none
     of them; `roles` are the names of the built-in ones held there. `methods` are how the user logged in, `parent` the
-    token that this one was made from. `seen` is the newest revocation that was known when it was issued: only
-    newer ones can apply to it."""
+    token that this one was made from, `credential_id` the application credential behind it. `seen` is the newest
+    revocation that was known when it was issued: only newer ones can apply to it."""
 
     id: str
     user_id: str
@@ -41,6 +41,7 @@ class Claims:
     system: bool = False
     methods: tuple[str, ...] = ("password",)
     parent: str | None = None
+    credential_id: str | None = None
     seen: int = 0
 
     @property
@@ -63,6 +64,7 @@ class _Payload(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     rol: tuple[str, ...] = ()
     mth: tuple[str, ...] = ("password",)
     par: str | None = None
+    cred: str | None = None
 
 
 class Tokens:
@@ -85,15 +87,19 @@ class Tokens:
         roles: frozenset[str] = frozenset(),
         methods: tuple[str, ...] = ("password",),
         parent: Claims | None = None,
+        credential_id: str | None = None,
+        until: int | None = None,
     ) -> tuple[str, Claims]:
         """A new token. `seen` must have been `revocations.seen` before anything that the token is based on was
-        read from the database. One made from another (`parent`) ends when that one does."""
+        read from the database. One made from another (`parent`) ends when that one does, and none lives longer than
+        `until` (µs)."""
         now = time.time_ns() // 1000
+        till = parent.expires_at if parent else now + self._seconds * 1_000_000
         payload = _Payload(
             jti=base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
             sub=user_id,
             at=now,
-            till=parent.expires_at if parent else now + self._seconds * 1_000_000,
+            till=till if until is None else min(till, until),
             seen=seen,
             prj=project_id,
             dom=domain_id,
@@ -101,6 +107,7 @@ class Tokens:
             rol=tuple(name for name in BUILT_IN if name in roles),
             mth=methods,
             par=(parent.parent or parent.id) if parent else None,
+            cred=credential_id,
         )
         key = self.keys.current("tokens")
         token = _jws.encode(msgspec.json.encode(payload), key.secret, _ALGORITHM, headers={"kid": key.id})
@@ -155,5 +162,6 @@ def _claims(payload: _Payload) -> Claims:
         system=payload.sys,
         methods=payload.mth,
         parent=payload.par,
+        credential_id=payload.cred,
         seen=payload.seen,
     )

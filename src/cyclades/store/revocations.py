@@ -17,14 +17,15 @@ from sqlalchemy import Row
 from cyclades.store.database import Tx
 from cyclades.store.schema import now, revocation
 
-Kind = Literal["token", "user", "project", "assignment"]
+Kind = Literal["token", "user", "project", "assignment", "credential"]
 SIGNAL = "revocations"
 LONGEST_TOKEN = 7 * 24 * 3600  # seconds; what may concern any token is kept for as long
 _LOCK = 0x6379_636C_7265_766F  # PostgreSQL's name for the lock: any number, but always this one
 
 
 def add(tx: Tx, kind: Kind, subjects: Iterable[str], *, expires_at: int | None = None) -> None:
-    """Revoke the token, or all tokens of the user, for the project, or of the user there (`assignment_subject`).
+    """Revoke the token, or all tokens of the user, for the project, of the user there (`assignment_subject`), or of
+    the application credential.
     `expires_at` (µs) is when the last token concerned has expired."""
     until = now() + LONGEST_TOKEN * 1_000_000 if expires_at is None else expires_at
     rows = [{"kind": kind, "subject": subject, "expires_at": until} for subject in subjects]

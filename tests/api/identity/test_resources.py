@@ -229,8 +229,9 @@ def _admin_routes() -> list[tuple[str, str]]:
 async def test_the_rest_is_for_admins(cloud: Cloud, method: str, path: str) -> None:
     """Whatever is not a user's own is refused alike, whether it exists or not."""
     bodies = {f"/{kind}s": {kind: {**NEW[kind], "name": "x"}} for kind in KINDS}
+    bodies["/users/{user_id}/application_credentials"] = {"application_credential": {"name": "x"}}
     filled = re.sub(r"\{\w+\}", "0" * 32, path)
-    body = bodies.get(path.removesuffix(f"/{{{path.split('{')[-1]}")) or bodies.get(path)
+    body = bodies.get(path) or bodies.get(path.removesuffix(f"/{{{path.split('{')[-1]}"))
     token = await cloud.token("demo", project="demo")
     answer = await cloud.ask(token, method, filled, body)
     assert answer.status_code == 403, answer.text

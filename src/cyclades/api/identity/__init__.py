@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
-from cyclades.api.identity import assignments, auth, catalog, domains, projects, roles, users, versions
+from cyclades.api.identity import (
+    application_credentials,
+    assignments,
+    auth,
+    catalog,
+    domains,
+    projects,
+    roles,
+    users,
+    versions,
+)
 from cyclades.api.identity.service import SERVICE
 
 SERVICES = (SERVICE,)
 
-__all__ = ["SERVICES", "assignments", "auth", "catalog", "domains", "projects", "roles", "users", "versions"]
+__all__ = [
+    "SERVICES",
+    "application_credentials",
+    "assignments",
+    "auth",
+    "catalog",
+    "domains",
+    "projects",
+    "roles",
+    "users",
+    "versions",
+]

@@ -19,7 +19,7 @@ from cyclades.api.identity.service import SERVICE
 from cyclades.model.errors import Forbidden, Invalid, NotFound, Unauthorized
 from cyclades.security.logins import Logins
 from cyclades.security.tokens import Claims
-from cyclades.store import assignments, projects, revocations, users
+from cyclades.store import application_credentials, assignments, projects, revocations, users
 from cyclades.store.database import Tx
 
 _USER: Schema = {
@@ -33,6 +33,17 @@ _TOKEN: Schema = {
     "properties": {"id": {"type": "string", "minLength": 1, "maxLength": 4096}},
     "required": ["id"],
 }
+_CREDENTIAL: Schema = {
+    "type": "object",
+    "properties": {
+        "id": schemas.ID,
+        "name": schemas.NAME,
+        "user": scopes.IN_DOMAIN,
+        "secret": schemas.PASSWORD,
+    },
+    "required": ["secret"],
+    "anyOf": [{"required": ["id"]}, {"required": ["name", "user"]}],
+}
 _IDENTITY: Schema = {
     "type": "object",
     "properties": {
@@ -45,6 +56,7 @@ _IDENTITY: Schema = {
         },
         "password": _PASSWORD,
         "token": _TOKEN,
+        "application_credential": _CREDENTIAL,
     },
     "required": ["methods"],
 }
@@ -64,15 +76,23 @@ _AUTH: Schema = {
 
 @dataclass(frozen=True)
 class Proof:
-    """Who a login method found to be asking; `parent` is the token that was shown, if one was."""
+    """Who a login method found to be asking; `parent` is the token that was shown, if one was, `credential` the
+    application credential that was shown or is behind that token."""
 
     user: Row[Any]
     parent: Claims | None = None
+    credential: Row[Any] | None = None
 
 
 def logins(request: Request) -> Logins:
     assert request.logins is not None, "a process that serves Identity has Shared.logins"
     return request.logins
+
+
+def _user(tx: Tx, given: dict[str, Any]) -> Row[Any]:
+    if "id" in given:
+        return users.get(tx, given["id"])
+    return users.by_name(tx, given["name"], scopes.domain_id(tx, given["domain"]))
 
 
 async def prove_password(request: Request, given: dict[str, Any], password: str) -> Row[Any]:
@@ -81,9 +101,7 @@ async def prove_password(request: Request, given: dict[str, Any], password: str)
 
     def find(tx: Tx) -> Row[Any] | None:
         try:
-            if "id" in given:
-                return users.get(tx, given["id"])
-            return users.by_name(tx, given["name"], scopes.domain_id(tx, given["domain"]))
+            return _user(tx, given)
         except NotFound:
             return None
 
@@ -92,8 +110,12 @@ async def prove_password(request: Request, given: dict[str, Any], password: str)
     stored = user.password_hash if user is not None else None
     right = await logins(request).check(name, request.peer, stored, password)
     if user is None or not right or not user.enabled or not user.domain_enabled:
-        raise Unauthorized("login", "The request you have made requires authentication.")
+        raise _unauthorized()
     return user
+
+
+def _unauthorized() -> Unauthorized:
+    return Unauthorized("login", "The request you have made requires authentication.")
 
 
 async def _by_password(request: Request, given: dict[str, Any]) -> Proof:
@@ -109,21 +131,51 @@ async def _by_password(request: Request, given: dict[str, Any]) -> Proof:
 async def _by_token(request: Request, given: dict[str, Any]) -> Proof:
     claims = request.tokens.check(given["id"])
 
-    def find(tx: Tx) -> Row[Any]:
+    def find(tx: Tx) -> Proof:
         try:
-            return users.get(tx, claims.user_id)
+            user = users.get(tx, claims.user_id)
         except NotFound as error:
-            raise Unauthorized("login", "The request you have made requires authentication.") from error
+            raise _unauthorized() from error
+        if claims.credential_id is None:
+            return Proof(user, claims)
+        credential = application_credentials.find(tx, claims.credential_id)
+        if credential is None:
+            raise _unauthorized()
+        return Proof(user, claims, credential)
 
-    user = await request.db.read(find)
-    if not user.enabled or not user.domain_enabled:
-        raise Unauthorized("login", "The request you have made requires authentication.")
-    return Proof(user, claims)
+    proof = await request.db.read(find)
+    if not proof.user.enabled or not proof.user.domain_enabled:
+        raise _unauthorized()
+    return proof
+
+
+async def _by_credential(request: Request, given: dict[str, Any]) -> Proof:
+    """As with a password: whatever is wrong, the answer and the time it takes are the same."""
+
+    def find(tx: Tx) -> tuple[Row[Any] | None, Row[Any] | None]:
+        try:
+            if "id" in given:
+                credential = application_credentials.find(tx, given["id"])
+                return credential, users.get(tx, credential.user_id) if credential is not None else None
+            user = _user(tx, given["user"])
+            found = application_credentials.of_user(tx, user.id, name=given["name"])
+            return (found[0] if found else None), user
+        except NotFound:
+            return None, None
+
+    credential, user = await request.db.read(find)
+    name = credential.id if credential is not None else repr(given.get("id") or (given["user"], given["name"]))
+    stored = credential.secret_hash if credential is not None else None
+    right = await logins(request).check(name, request.peer, stored, given["secret"])
+    if credential is None or user is None or not right or not user.enabled or not user.domain_enabled:
+        raise _unauthorized()
+    return Proof(user, credential=credential)
 
 
 _METHODS: dict[str, Callable[[Request, dict[str, Any]], Awaitable[Proof]]] = {
     "password": _by_password,
     "token": _by_token,
+    "application_credential": _by_credential,
 }
 
 
@@ -138,8 +190,9 @@ async def issue(request: Request) -> Answer:
     if len({proof.user.id for proof in proofs}) != 1:
         raise Unauthorized("login", "The methods do not agree on who is asking.")
     user, parent = proofs[0].user, next((proof.parent for proof in proofs if proof.parent), None)
+    credential = next((proof.credential for proof in proofs if proof.credential is not None), None)
     methods = dict.fromkeys([*auth["identity"]["methods"], *(parent.methods if parent else ())])
-    scope = await request.db.read(lambda tx: scopes.asked_for(tx, user, auth.get("scope")))
+    scope = await request.db.read(lambda tx: scopes.asked_for(tx, user, auth.get("scope"), credential))
     token, claims = request.tokens.issue(
         user.id,
         seen=seen,
@@ -149,6 +202,8 @@ async def issue(request: Request) -> Answer:
         roles=scope.role_names,
         methods=tuple(methods),
         parent=parent,
+        credential_id=credential.id if credential is not None else None,
+        until=credential.expires_at if credential is not None else None,
     )
     headers = {"X-Subject-Token": token, "Vary": "X-Auth-Token"}
     return Answer(201, {"token": _view(request, claims, user, scope)}, headers)
@@ -185,6 +240,10 @@ def _view(request: Request, claims: Claims, user: Row[Any], scope: Scope) -> dic
         view["system"] = {"all": True}
     else:
         return view
+    if scope.credential is not None:
+        credential = scope.credential
+        restricted = not credential.unrestricted
+        view["application_credential"] = {"id": credential.id, "name": credential.name, "restricted": restricted}
     view["roles"] = [{"id": role.id, "name": role.name} for role in scope.roles]
     if "nocatalog" not in request.query:
         view["catalog"] = catalog(request.settings, claims.project_id)

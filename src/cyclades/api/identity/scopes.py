@@ -11,8 +11,9 @@ from cyclades.api.http.schemas import Schema
 from cyclades.api.identity import schemas
 from cyclades.model.errors import NotFound, Unauthorized
 from cyclades.security.tokens import Claims
-from cyclades.store import assignments, domains, projects
+from cyclades.store import application_credentials, assignments, domains, projects
 from cyclades.store.database import Tx
+from cyclades.store.schema import now
 
 # A thing by its id, or by its name and its domain's id or name.
 DOMAIN: Schema = {
@@ -46,12 +47,14 @@ SCOPE: Schema = {
 
 @dataclass(frozen=True)
 class Scope:
-    """One of `project`, `domain` (rows) and `system`, or none of them; and the user's roles there."""
+    """One of `project`, `domain` (rows) and `system`, or none of them; and the user's roles there, or those of them
+    that the application credential behind it has."""
 
     roles: tuple[Row[Any], ...] = ()
     project: Row[Any] | None = None
     domain: Row[Any] | None = None
     system: bool = False
+    credential: Row[Any] | None = None
 
     @property
     def role_names(self) -> frozenset[str]:
@@ -64,10 +67,12 @@ def domain_id(tx: Tx, given: dict[str, Any]) -> str:
     return ident
 
 
-def asked_for(tx: Tx, user: Row[Any], asked: Any) -> Scope:
+def asked_for(tx: Tx, user: Row[Any], asked: Any, credential: Row[Any] | None = None) -> Scope:
     """The scope in a login's body; the user's default project when there is none. `Unauthorized` if the user has no
-    role there, or there is no such place: both look the same."""
+    role there, or there is no such place: both look the same. An application credential has a scope of its own."""
     try:
+        if credential is not None:
+            return _of_credential(tx, user, asked, credential)
         if asked is None:
             return _default(tx, user)
         if asked == "unscoped" or "unscoped" in asked:
@@ -83,6 +88,11 @@ def asked_for(tx: Tx, user: Row[Any], asked: Any) -> Scope:
 
 def of_token(tx: Tx, claims: Claims, user: Row[Any]) -> Scope:
     """The scope that a token has. Raises `NotFound` if that is gone."""
+    if claims.credential_id is not None:
+        credential = application_credentials.find(tx, claims.credential_id)
+        if credential is None:
+            raise NotFound("application-credential", claims.credential_id)
+        return _of_credential(tx, user, None, credential)
     if claims.project_id is not None:
         scope = Scope(project=projects.get(tx, claims.project_id))
         held = assignments.roles(tx, user.id, "project", claims.project_id)
@@ -117,6 +127,22 @@ def _project(tx: Tx, user: Row[Any], row: Row[Any]) -> Scope:
     if not held or not row.enabled or not row.domain_enabled:
         raise _no_access(user)
     return Scope(tuple(held), project=row)
+
+
+def _of_credential(tx: Tx, user: Row[Any], asked: Any, credential: Row[Any]) -> Scope:
+    """It works as long as it has not expired and the user holds all its roles. Nothing but its own project may be
+    asked for."""
+    if credential.expires_at is not None and credential.expires_at <= now():
+        raise _no_access(user)
+    whole = _project(tx, user, projects.get(tx, credential.project_id))
+    if asked is not None:
+        given = asked.get("project") if isinstance(asked, dict) else None
+        if given is None or _project_row(tx, given).id != credential.project_id:
+            raise Unauthorized("scope", "Application credentials cannot request a scope.")
+    held = tuple(role for role in whole.roles if role.id in credential.roles)
+    if len(held) != len(credential.roles):
+        raise _no_access(user)
+    return Scope(held, project=whole.project, credential=credential)
 
 
 def _domain(tx: Tx, user: Row[Any], row: Row[Any]) -> Scope:
