@@ -32,6 +32,8 @@ async def test_a_snapshot_is_accepted_and_shown(member: Client, volume_id: str, 
     assert (made["status"], made["size"], made["volume_id"]) == ("creating", 2, volume_id)
     shown = (await member.get(f"{BASE}/snapshots/{made['id']}")).json()["snapshot"]
     assert shown["os-extended-snapshot-attributes:project_id"] == PROJECT
+    answer = await member.put(f"{BASE}/snapshots/{made['id']}", json={"snapshot": {"name": "after"}})
+    assert set(answer.json()["snapshot"]) == set(made)  # Cinder adds those attributes to what is shown alone
     assert [s["id"] for s in (await member.get(f"{BASE}/snapshots/detail")).json()["snapshots"]] == [made["id"]]
     usage = await database.read(lambda tx: quotas.usage(tx, PROJECT))
     assert (usage[quota.SNAPSHOTS], usage[quota.GIGABYTES]) == (1, 4)
@@ -50,7 +52,13 @@ async def test_in_use_needs_force_before_3_66(
 
 @pytest.mark.parametrize(
     ("asked", "code"),
-    [({}, 400), ({"volume_id": "x"}, 400), ({"volume_id": NOBODY}, 404), ({"volume_id": NOBODY, "colour": "red"}, 400)],
+    [
+        ({}, 400),
+        ({"volume_id": "x"}, 400),
+        ({"volume_id": NOBODY}, 404),
+        ({"volume_id": None}, 404),
+        ({"volume_id": NOBODY, "colour": "red"}, 400),
+    ],
 )
 async def test_bad_input(member: Client, asked: dict[str, Any], code: int) -> None:
     assert (await member.post(f"{BASE}/snapshots", json={"snapshot": asked})).status_code == code

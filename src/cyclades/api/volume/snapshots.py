@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import BOOLEAN, METADATA, NAME_OR_NULL, TEXT_OR_NULL, UUID, Schema, body, is_true
+from cyclades.api.http.schemas import BOOLEAN, METADATA, NAME_OR_NULL, TEXT_OR_NULL, UUID_OR_NULL, Schema, body, is_true
 from cyclades.api.http.versions import Version
 from cyclades.api.volume import since, views
 from cyclades.api.volume.service import SERVICE
@@ -25,7 +25,7 @@ def _create(version: Version) -> Schema:
     return body(
         "snapshot",
         {
-            "volume_id": UUID,
+            "volume_id": UUID_OR_NULL,  # Cinder finds no volume by the name null: 404, not 400
             "name": NAME_OR_NULL,
             "description": TEXT_OR_NULL,
             "display_name": NAME_OR_NULL,
@@ -51,7 +51,7 @@ async def create(request: Request) -> dict[str, Any]:
             tx,
             request.caller,
             request.settings,
-            asked["volume_id"],
+            asked["volume_id"] or "null",
             name=asked.get("name", asked.get("display_name")),
             description=asked.get("description", asked.get("display_description")),
             metadata=asked.get("metadata") or {},
@@ -132,7 +132,7 @@ async def update(request: Request) -> dict[str, Any]:
     def change(tx: Tx) -> dict[str, Any]:
         row = snapshots.get(tx, request.ids["snapshot_id"], request.caller.scope)
         snapshots.change(tx, row.id, **values)
-        return views.snapshot(request, snapshots.get(tx, row.id, None), detail=True)
+        return views.snapshot(request, snapshots.get(tx, row.id, None), detail=False)
 
     return {"snapshot": await request.db.write(change)}
 
