@@ -142,6 +142,11 @@ class Settings(_Section):
         host = f"[{self.api.host}]" if ":" in self.api.host else self.api.host
         return (self.api.public_url or f"{scheme}://{host}:{self.api.port}").rstrip("/")
 
+    @property
+    def pool_engines(self) -> dict[str, str]:
+        """Each pool's engine by its name, the default pool first."""
+        return {pool.name: pool.engine for pool in self.pools}
+
     def pool_settings(self, name: str) -> PoolSettings | None:
         return next((pool for pool in self.pools if pool.name == name), None)
 

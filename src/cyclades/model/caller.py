@@ -28,3 +28,8 @@ class Caller:
     def scope(self) -> str | None:
         """The project whose objects this caller can reach; None reaches all."""
         return None if self.is_admin else self.project_id
+
+    @property
+    def sees_hosts(self) -> bool:
+        """Where a disk lies and how it is reached is for admins and for other services."""
+        return self.is_admin or "service" in self.roles

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from cyclades.config import Settings
 from cyclades.model import attachments as rules
 from cyclades.model.caller import Caller
-from cyclades.model.errors import Conflict, NotFound, WrongState
+from cyclades.model.errors import Conflict, Forbidden, Invalid, NotFound, WrongState
 from cyclades.operations import volume_attach, volume_detach
 from cyclades.operations.base import new_id
 from cyclades.store import attachments, servers, volumes
@@ -55,7 +56,9 @@ def attach(
     """Attach a volume that is free or held: to a server of ours that the caller reaches, or as the client's own."""
     server = _server(tx, caller, instance_id)
     row = volumes.hold(tx, volume_id, caller.scope)
-    rules.check_mode(mode, readonly=row.readonly, volume_id=row.id)
+    if instance_id is None and host_name is None:
+        raise Invalid("attach-target", "Say to what the volume is attached: instance_uuid or host_name.")
+    rules.check_mode(mode, readonly=bool(row.readonly), volume_id=row.id)
     if row.status == "attaching":
         attachments.let_go(tx, row)
     if server is not None:
@@ -122,6 +125,18 @@ def _which(tx: Tx, row: Row[Any], attachment_id: str | None) -> Row[Any] | None:
         text = f"Invalid volume: volume {row.id} has more than one attachment: say which, with attachment_id."
         raise WrongState("volume-detach", text, resource="volume")
     return attached[0] if attached else None
+
+
+def connection(tx: Tx, caller: Caller, settings: Settings, volume_id: str) -> dict[str, Any]:
+    """How a client reaches a volume that no server of ours has (`rules.connection`)."""
+    row = volumes.get(tx, volume_id, caller.scope)
+    if not caller.sees_hosts:
+        raise Forbidden("connection", "How a disk is reached is told to admins and to other services alone.")
+    if row.status == "maintenance" or any(one.server_id for one in attachments.of_volume(tx, row.id)):
+        why = "in maintenance" if row.status == "maintenance" else "attached to a server: it is reached through that"
+        raise WrongState("volume-connect", f"Invalid volume: volume {row.id} is {why}.", resource="volume")
+    mode = "ro" if row.readonly else "rw"
+    return rules.connection(engine=settings.pool_engines[row.pool], pool=row.pool, volume_id=row.id, mode=mode)
 
 
 def terminate(tx: Tx, caller: Caller, volume_id: str) -> None:

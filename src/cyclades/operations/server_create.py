@@ -185,6 +185,7 @@ def _part(tx: Tx, caller: Caller, settings: Settings, server_id: str, op_id: str
         volume_id=volume_id,
         server_id=server_id,
         disk_index=index,
+        host_name=settings.backends[0].name,
         status="attaching",
         device=device_of(index),
         tag=disk.tag,

@@ -57,6 +57,7 @@ def start(
         volume_id=row.id,
         server_id=server.id,
         disk_index=index,
+        host_name=server.backend,
         status="attaching",
         device=device or device_of(index),
         mode=mode,

@@ -16,7 +16,8 @@ from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import attachment, now, volume
 
 _ALIVE = attachment.c.deleted_at.is_(None)
-_BY_ID = sa.select(attachment).where(attachment.c.id == sa.bindparam("id"), _ALIVE)
+_IN_POOL = sa.select(attachment, volume.c.pool).join(volume, volume.c.id == attachment.c.volume_id).where(_ALIVE)
+_BY_ID = _IN_POOL.where(attachment.c.id == sa.bindparam("id"))
 
 
 def add(tx: Tx, attachment_id: str, **values: Any) -> None:
@@ -33,7 +34,7 @@ def get(tx: Tx, server_id: str, volume_id: str) -> Row[Any]:
 
 
 def by_id(tx: Tx, attachment_id: str, scope: str | None) -> Row[Any]:
-    """Of a volume of the project `scope` (None: of any), or `NotFound`."""
+    """Of a volume of the project `scope` (None: of any), with the volume's `pool`; or `NotFound`."""
     row = tx.execute(_BY_ID, {"id": attachment_id}).one_or_none()
     if row is None or (scope is not None and row.project_id != scope):
         raise NotFound("volume-attachment", attachment_id)
@@ -41,9 +42,8 @@ def by_id(tx: Tx, attachment_id: str, scope: str | None) -> Row[Any]:
 
 
 def query(scope: str | None) -> sa.Select[Any]:
-    """All attachments of a project's volumes (None: of all), to be filtered and paged."""
-    found = sa.select(attachment).where(_ALIVE)
-    return found if scope is None else found.where(attachment.c.project_id == scope)
+    """All of a project's volumes (None: of all volumes), each with the volume's `pool`, to be filtered and paged."""
+    return _IN_POOL if scope is None else _IN_POOL.where(attachment.c.project_id == scope)
 
 
 def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
@@ -54,6 +54,13 @@ def of_volume(tx: Tx, volume_id: str) -> list[Row[Any]]:
     """Oldest first, those being made and ended included."""
     wanted = sa.select(attachment).where(attachment.c.volume_id == volume_id, _ALIVE)
     return list(tx.execute(wanted.order_by(attachment.c.created_at, attachment.c.id)).all())
+
+
+def place(row: Row[Any]) -> str:
+    """Where the volume is attached, for people."""
+    if row.server_id is not None:
+        return f"server {row.server_id}"
+    return f"instance {row.instance_id}" if row.instance_id else f"host {row.host_name or '(not said)'}"
 
 
 def volume_status(tx: Tx, row: Row[Any]) -> str:

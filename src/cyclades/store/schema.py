@@ -282,8 +282,9 @@ volume = Table(
     _alive("ix_volume_alive", "created_at", "id"),
 )
 
-# `server_id` is one of our servers. An attachment without it is a client's own, of the Block Storage API's
-# `/attachments` and `os-attach`: to the instance `instance_id` that runs elsewhere, or to the host `host_name`.
+# `server_id` is one of our servers, `host_name` then its backend. An attachment without it is a client's own, of the
+# Block Storage API's `/attachments` and `os-attach`: to the instance `instance_id` that runs elsewhere, or to the host
+# `host_name`.
 attachment = Table(
     "attachment",
     metadata,
