@@ -3,24 +3,26 @@ stays `creating` until a test says otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from tests.api.client import client, token
 
 from cyclades.api.volume import SERVICES
 from cyclades.config import Settings, load
 from cyclades.operations.base import new_id
-from cyclades.store import volume_types
-from cyclades.store.database import Database
-from cyclades.store.schema import attachment, domain, now, project, server, snapshot, volume
+from cyclades.store import servers, volume_types, volumes
+from cyclades.store.database import Database, Tx
+from cyclades.store.schema import attachment, domain, now, project, server, snapshot, volume, volume_type
 
 PROJECT, OTHER = "a" * 32, "b" * 32
 Client = httpx.AsyncClient
 As = Callable[..., Client]
+New = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
@@ -78,3 +80,37 @@ def put(database: Database) -> Callable[..., Any]:
         await database.write(lambda tx: tx.execute(found.update().where(found.c.id == row_id).values(**values)))
 
     return change
+
+
+@pytest.fixture
+def new_volume(database: Database, speaking_as: As) -> New:
+    """Adds a volume of 1 GiB, available unless `values` say otherwise."""
+
+    async def add(project_id: str = PROJECT, **values: Any) -> str:
+        volume_id = new_id()
+
+        def row(tx: Tx) -> None:
+            type_id = tx.execute(sa.select(volume_type.c.id).where(volume_type.c.name == "standard")).scalar_one()
+            columns = {"project_id": project_id, "user_id": "u" * 32, "status": "available", "size": 1,
+                       "volume_type_id": type_id, "pool": "local", "availability_zone": "nova"}  # fmt: skip
+            volumes.add(tx, volume_id, **(columns | values))
+
+        await database.write(row)
+        return volume_id
+
+    return add
+
+
+@pytest.fixture
+def new_server(database: Database) -> New:
+    """Adds a server that is ACTIVE, without disks."""
+
+    async def add(project_id: str = PROJECT, **values: Any) -> str:
+        server_id = new_id()
+        flavor = {"id": "1", "name": "small", "vcpus": 1, "ram": 64, "disk": 1, "extra_specs": {}}
+        columns = {"project_id": project_id, "user_id": "u" * 32, "name": "one", "hostname": "one", "status": "ACTIVE",
+                   "power": "running", "backend": "local", "flavor_id": "1", "flavor": flavor}  # fmt: skip
+        await database.write(lambda tx: servers.add(tx, server_id, **(columns | values)))
+        return server_id
+
+    return add
