@@ -28,6 +28,7 @@ _MAKES: dict[str, Body] = {
     "/v3/domains": lambda cloud, name: {"domain": {"name": name}},
     "/v3/roles": lambda cloud, name: {"role": {"name": name}},
     "/v2/images": lambda cloud, name: {"name": name},
+    "/v2/images/{image_id}/members": lambda cloud, name: {"member": name},
     "/volumes": lambda cloud, name: {"volume": {"name": name, "size": 1}},
     "/snapshots": lambda cloud, name: {"snapshot": {"name": name, "volume_id": cloud.ids["volume_id"]}},
     "/types": lambda cloud, name: {"volume_type": {"name": name}},

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from tests.api.client import URL, PlainTokens, token
 
-from cyclades.api import compute, events, identity, image, volume
+from cyclades.api import compute, events, identity, image, network, volume
 from cyclades.api.app import application
 from cyclades.api.http.service import Service, Shared
 from cyclades.config import Settings, load
@@ -39,6 +39,7 @@ SERVICES: tuple[Service, ...] = (
     *image.SERVICES,
     *volume.SERVICES,
     *compute.SERVICES,
+    *network.SERVICES,
     *events.SERVICES,
 )
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJeKoPnPlKfBsXkQ7mCOFyBW5bO0jBGDYlmHzdTGOC5P somebody"
@@ -107,7 +108,7 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
     keypairs.add(tx, user_id, "mine", public_key=PUBLIC_KEY, fingerprint="a:b")
     image_values = {"disk_format": "raw", "container_format": "bare", "size": GIB, "virtual_size": GIB}
     images.add(
-        tx, ids["image_id"], project_id=project_id, name="mine", status="active", visibility="private",
+        tx, ids["image_id"], project_id=project_id, name="mine", status="active", visibility="shared",
         file=ids["image_id"], tags=["tag"], properties={"k": "v"}, **image_values,
     )  # fmt: skip
     disk: dict[str, Any] = {

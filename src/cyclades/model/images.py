@@ -11,9 +11,12 @@ CONTAINER_FORMATS = ("bare",)
 # private: its project's. shared: its project's, and the members' that it names. community: everybody's who knows of
 # it. public: everybody's, and in everybody's list; only admins may make an image so.
 VISIBILITIES = ("private", "shared", "community", "public")
+# Of a project that a shared image was offered to: only what it accepted is in its list.
+MEMBER_STATUSES = ("pending", "accepted", "rejected")
 HASH = "sha512"
 
 MOST_TAGS = 128
+MOST_MEMBERS = 128
 _MOST_TEXT = 64 * 1024  # characters of all properties of one image, names included
 
 

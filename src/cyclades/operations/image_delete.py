@@ -16,7 +16,7 @@ from cyclades.model.errors import Away, Forbidden
 from cyclades.model.names import image_disk
 from cyclades.operations import image_file
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.store import image_uploads, images, quotas
+from cyclades.store import image_members, image_uploads, images, quotas
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
@@ -36,6 +36,7 @@ def start(tx: Tx, caller: Caller, image_id: str) -> None:
     ended = image_uploads.remove(tx, row.id)
     file, counted = ended or (row.file, row.size or 0)
     op_id = new_id()
+    image_members.remove_all(tx, row.id)
     images.change(tx, row.id, status="deleted", deleted_at=now(), file=file, operation_id=op_id)
     quotas.give_back(tx, row.project_id, {quota.IMAGES: 1, **quota.of_image(counted)})
     submit(tx, caller, OPERATION, Args(row.id, file), resource_kind="image", resource_id=row.id, op_id=op_id)

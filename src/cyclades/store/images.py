@@ -13,7 +13,7 @@ from cyclades.model.errors import Conflict, Forbidden, NotFound, WrongState
 from cyclades.store import events, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
-from cyclades.store.schema import image, now, operation
+from cyclades.store.schema import image, image_member, now, operation
 
 _ALIVE = image.c.deleted_at.is_(None)
 
@@ -69,16 +69,24 @@ def _found(tx: Tx, query: sa.Select[Any], image_id: str) -> Row[Any]:
     return row
 
 
-def _visible(caller: Caller) -> sa.ColumnElement[bool]:
+def _visible(caller: Caller, *, member_status: str = "all") -> sa.ColumnElement[bool]:
     if caller.scope is None:
         return sa.true()
-    return sa.or_(image.c.project_id == caller.scope, image.c.visibility.in_(("public", "community")))
+    member = sa.exists().where(image_member.c.image_id == image.c.id, image_member.c.project_id == caller.scope)
+    if member_status != "all":
+        member = member.where(image_member.c.status == member_status)
+    return sa.or_(
+        image.c.project_id == caller.scope,
+        image.c.visibility.in_(("public", "community")),
+        sa.and_(image.c.visibility == "shared", member),
+    )
 
 
-def query(caller: Caller, visibility: str | None) -> sa.Select[Any]:
+def query(caller: Caller, visibility: str | None, member_status: str = "accepted") -> sa.Select[Any]:
     """The images in a caller's list, to be filtered and paged. `visibility`: None leaves out other projects'
-    community images, "all" does not."""
-    found = sa.select(image).where(_ALIVE, _visible(caller))
+    community images, "all" does not. Of those that other projects share, only what has this status with the caller's
+    is there."""
+    found = sa.select(image).where(_ALIVE, _visible(caller, member_status=member_status))
     if visibility is None:
         return found.where(sa.or_(image.c.visibility != "community", image.c.project_id == caller.project_id))
     return found if visibility == "all" else found.where(image.c.visibility == visibility)

@@ -52,7 +52,7 @@ async def download(request: Request) -> Answer:
         raise Forbidden(
             "image-deactivated", "The requested image has been deactivated. Image data download is forbidden."
         )
-    if row.file is None:
+    if row.file is None or row.status == "saving":
         return Answer(204)
     try:
         file = await asyncio.to_thread(image_file.open_to_read, image_file.path_of(request.settings, row.file))

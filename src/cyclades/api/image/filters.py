@@ -12,17 +12,16 @@ import sqlalchemy as sa
 from cyclades.api.http import times
 from cyclades.api.http.request import Request
 from cyclades.model.errors import Invalid
-from cyclades.model.images import VISIBILITIES
+from cyclades.model.images import MEMBER_STATUSES, VISIBILITIES
 from cyclades.store import images
 from cyclades.store.database import Tx
 from cyclades.store.schema import image
 
 SORTABLE = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
 
-_NOT_FILTERS = {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility"}
+_NOT_FILTERS = {"limit", "marker", "sort", "sort_key", "sort_dir", "visibility", "member_status"}
 _EXACT = {"id", "name", "status", "container_format", "disk_format", "checksum", "os_hash_value"}
 _NUMBERS = {"min_disk": image.c.min_disk, "min_ram": image.c.min_ram, "size": image.c.size}
-_MEMBER_STATUSES = ("accepted", "pending", "rejected", "all")
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le, "eq": operator.eq,
     "neq": operator.ne,
@@ -37,9 +36,17 @@ def visibility(request: Request) -> str | None:
     return value
 
 
+def _member_status(request: Request) -> str:
+    """What the images of other projects that are shared with the caller's have there."""
+    value = request.one("member_status") or "accepted"
+    if value not in (*MEMBER_STATUSES, "all"):
+        raise Invalid("filter", f"Invalid member_status value: {value}.", field="member_status")
+    return value
+
+
 def filtered(tx: Tx, request: Request) -> sa.Select[Any]:
     """The images that the caller may see and asks for."""
-    found = images.query(request.caller, visibility(request))
+    found = images.query(request.caller, visibility(request), _member_status(request))
     for name, values in request.query.items():
         if name not in _NOT_FILTERS:
             for value in values if name == "tag" else values[-1:]:
@@ -67,10 +74,6 @@ def _condition(tx: Tx, name: str, value: str) -> sa.ColumnElement[bool]:
             return _compared(image.c[name], value)
         case "tag":
             return images.has_tag(tx, value)
-        case "member_status":
-            if value not in _MEMBER_STATUSES:
-                raise Invalid("filter", f"Invalid member_status value: {value}.", field=name)
-            return sa.true()  # about images that others shared with the caller: there are none
     return images.has_property(tx, name, value)
 
 

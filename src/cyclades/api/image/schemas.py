@@ -8,6 +8,7 @@ from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import UUID, Schema
 from cyclades.api.image.attributes import READ_ONLY, WRITABLE
 from cyclades.api.image.service import SERVICE
+from cyclades.model.images import MEMBER_STATUSES
 
 _IMAGE: Schema = {
     "name": "image",
@@ -37,6 +38,22 @@ _IMAGES: Schema = {
         {"rel": "describedby", "href": "{schema}"},
     ],
 }
+_MEMBER: Schema = {
+    "name": "member",
+    "properties": {
+        "image_id": UUID,
+        "member_id": {"type": "string"},
+        "status": {"type": "string", "enum": list(MEMBER_STATUSES)},
+        "created_at": {"type": "string"},
+        "updated_at": {"type": "string"},
+        "schema": {"type": "string", "readOnly": True},
+    },
+}
+_MEMBERS: Schema = {
+    "name": "members",
+    "properties": {"members": {"type": "array", "items": _MEMBER}, "schema": {"type": "string"}},
+    "links": [{"rel": "describedby", "href": "{schema}"}],
+}
 
 
 @SERVICE.route("GET", "/v2/schemas/image", who="token")
@@ -47,3 +64,13 @@ async def image(request: Request) -> dict[str, Any]:
 @SERVICE.route("GET", "/v2/schemas/images", who="token")
 async def images(request: Request) -> dict[str, Any]:
     return _IMAGES
+
+
+@SERVICE.route("GET", "/v2/schemas/member", who="token")
+async def member(request: Request) -> dict[str, Any]:
+    return _MEMBER
+
+
+@SERVICE.route("GET", "/v2/schemas/members", who="token")
+async def members(request: Request) -> dict[str, Any]:
+    return _MEMBERS

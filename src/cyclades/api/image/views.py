@@ -37,3 +37,14 @@ def image(row: Row[Any]) -> dict[str, Any]:
         "file": f"/v2/images/{row.id}/file",
         "schema": "/v2/schemas/image",
     }
+
+
+def member(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "image_id": row.image_id,
+        "member_id": row.project_id,
+        "status": row.status,
+        "created_at": seconds(row.created_at),
+        "updated_at": seconds(row.updated_at),
+        "schema": "/v2/schemas/member",
+    }
