@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.backends.conftest import USER
-from tests.backends.ground import Ground
+from tests.backends.ground import Ground, until
 from tests.backends.other_process import Place
 from tests.pools.disk_io import open_elsewhere
 
@@ -58,13 +58,17 @@ async def test_where_its_user_cannot_go_it_runs_as_we_do(tmp_path: Path) -> None
     assert Guard(USER, tmp_path).prefix() == []
 
 
-async def test_it_outlives_us_and_is_reaped(ground: Ground, pid: Pid, crash: Callable[..., object]) -> None:
+async def test_it_outlives_us_and_is_reaped(ground: Ground, pid: Pid) -> None:
     spec = await ground.running()
     number = pid(spec.server_id)
     assert os.getsid(number) == number  # no signal to our group reaches it
     await ground.backend.stop(spec.server_id, patience=0)
-    process.reap()
-    assert not Path(f"/proc/{number}").exists()
+
+    def gone() -> bool:
+        process.reap()
+        return not Path(f"/proc/{number}").exists()
+
+    await until(gone)
 
 
 async def test_a_forward_that_is_taken(ground: Ground, home: HomeOf) -> None:

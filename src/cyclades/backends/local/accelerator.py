@@ -47,14 +47,17 @@ async def boots(accelerator: str, qemu: str, where: Path, guard: Guard) -> bool:
         words = ["-machine", f"pc,accel={accelerator}", "-m", "16", "-nodefaults", "-no-user-config"]
         words += ["-display", "none"]
         words += ["-serial", "stdio", "-drive", f"file={disk},format=raw,if=ide"]
-        process = await asyncio.create_subprocess_exec(
-            *guard.prefix(),
-            qemu,
-            *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *guard.prefix(),
+                qemu,
+                *words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+        except OSError:
+            return False  # the server's own start will say why
         assert process.stdout is not None
         try:
             async with asyncio.timeout(_SECONDS):

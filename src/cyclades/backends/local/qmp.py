@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
+from qemu.qmp import ConnectError, EventListener, ExecuteError, QMPClient, QMPError
+from qemu.qmp.qmp_client import NegotiationError
 
 from cyclades.model.errors import Passing
 
@@ -73,7 +74,7 @@ async def connected(socket: Path) -> AsyncIterator[Monitor]:
     directory = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await client.connect(f"/proc/self/fd/{directory}/{socket.name}")
+            await _connect(client, f"/proc/self/fd/{directory}/{socket.name}")
     except (QMPError, OSError, EOFError, TimeoutError) as error:
         await _leave(client)
         raise Passing("The server's QEMU cannot be reached.") from error
@@ -83,6 +84,16 @@ async def connected(socket: Path) -> AsyncIterator[Monitor]:
         yield Monitor(client)
     finally:
         await _leave(client)
+
+
+async def _connect(client: QMPClient, path: str) -> None:
+    while True:
+        try:
+            return await client.connect(path)
+        except ConnectError as error:
+            # An event that comes before the answer to its greeting upsets the library; it seldom does twice.
+            if not isinstance(error.exc, NegotiationError):
+                raise
 
 
 async def _leave(client: QMPClient) -> None:
