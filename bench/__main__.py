@@ -70,7 +70,7 @@ async def _inside(options: Options, report: Report, found: Throughput, cloud: Cl
             there = len(await fill.ids(endpoint, volumes))
             fill.rows(cloud.directory / "cyclades.db", endpoint, volumes - there)
             await throughput.measure(options, endpoint, cloud, volumes, found)
-    report.add("resident memory after the requests", f"{cloud.memory() / 2**20:.0f} MiB")
+    report.add("resident memory after the requests", f"{cloud.memory() / 1e6:.0f} MB")
 
 
 async def _theirs(options: Options, wanted: Login, report: Report, found: Throughput) -> None:

@@ -35,7 +35,7 @@ def rows(database: Path, endpoint: Endpoint, number: int) -> None:
     """Write available volumes of 1 GiB straight into the tables of a cloud of our own: rows, without disks."""
 
     def write(tx: Tx) -> None:
-        kind = volume_types.default(tx)
+        kind = volume_types.default(tx, endpoint.project_id)
         begun = now()
         common = {
             "project_id": endpoint.project_id,

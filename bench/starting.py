@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bench.options import Options
 
 _SETTLE = 2.0  # seconds after which a cloud is at rest
 _FIRST_STARTS = 3
+_LOGINS = 4  # a password's hash takes memory, and once is not enough to see what stays
 
 
 def measure(options: Options, report: Report, directory: Path) -> None:
@@ -23,8 +25,10 @@ def measure(options: Options, report: Report, directory: Path) -> None:
         with Cloud(directory / "start-0") as cloud:
             again.append(cloud.ready)
             if number < _FIRST_STARTS:
+                for _ in range(_LOGINS):
+                    asyncio.run(cloud.endpoint())
                 time.sleep(_SETTLE)
-                memory.append(cloud.memory() / 2**20)
+                memory.append(cloud.memory() / 1e6)
     report.add("ready, first start", spread(first), "3 s")
     report.add("ready, existing DIR", spread(again), "1.5 s")
-    report.add("resident memory at rest", f"{p50(memory):.0f} MiB", "150 MB")
+    report.add("resident memory at rest, after some logins", f"{p50(memory):.0f} MB", "150 MB")
