@@ -15,7 +15,9 @@ from tests.api.client import URL, PlainTokens, token
 from cyclades.api import compute, events, identity, image, network, volume
 from cyclades.api.app import application
 from cyclades.api.http.service import Service, Shared
+from cyclades.api.network.ports import port_of
 from cyclades.config import Settings, load
+from cyclades.model import nics
 from cyclades.model.units import GIB
 from cyclades.operations.base import new_id
 from cyclades.security import bootstrap
@@ -100,6 +102,7 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
         "tag": "tag",
         "member_id": project_id,
     }
+    ids["port_id"] = port_of(ids["server_id"])
     own = {"project_id": project_id, "user_id": user_id}
     volume_types.add(tx, ids["public_type_id"], name="standard", is_public=True, is_default=True, extra_specs={})
     volume_types.add(tx, ids["type_id"], name="secret", is_public=False, extra_specs={"k": "v"})
@@ -126,7 +129,7 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
     servers.add(
         tx, ids["server_id"], name="mine", hostname="mine", status="ACTIVE", power="running", backend="local",
         flavor_id="public", flavor={"id": "public", "name": "s", "vcpus": 1, "ram": 1, "disk": 1, "extra_specs": {}},
-        metadata={"k": "v"}, tags=["tag"], **own,
+        metadata={"k": "v"}, tags=["tag"], nic_number=100, nics=[nics.addresses(100, "a cloud")._asdict()], **own,
     )  # fmt: skip
     attachments.add(
         tx, ids["attachment_id"], project_id=project_id, volume_id=ids["attached_volume_id"],

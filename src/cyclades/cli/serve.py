@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from cyclades.api import compute, events, identity, image, volume
+from cyclades.api import compute, events, identity, image, network, volume
 from cyclades.api.app import application
 from cyclades.api.http.service import Shared
 from cyclades.cli import database, first_start, listening, logs
@@ -33,7 +33,14 @@ from cyclades.security.revocations import Revocations
 from cyclades.security.tokens import Tokens
 from cyclades.store.database import Database
 
-SERVICES = (*identity.SERVICES, *image.SERVICES, *volume.SERVICES, *compute.SERVICES, *events.SERVICES)
+SERVICES = (
+    *identity.SERVICES,
+    *image.SERVICES,
+    *volume.SERVICES,
+    *compute.SERVICES,
+    *network.SERVICES,
+    *events.SERVICES,
+)
 TIDY_SECONDS = 600.0
 
 log = structlog.get_logger("cyclades")

@@ -6,15 +6,17 @@ loopback address of its own. Those a machine shares between all its clouds, so e
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 from uuid import NAMESPACE_DNS, uuid5
 from zlib import crc32
 
 NETWORK_NAME = "cyclades"
 NETWORK_ID = str(uuid5(NAMESPACE_DNS, "network.cyclades"))
+SUBNET_ID = str(uuid5(NAMESPACE_DNS, "subnet.cyclades"))
+NETWORK_CIDR = IPv4Network("10.64.0.0/10")  # of /29s
 
-_SUBNETS = int(IPv4Address("10.64.0.0"))  # a /10 of /29s
+_SUBNETS = int(NETWORK_CIDR[0])
 _GUEST_IN_SUBNET = 4
 _FORWARDS = int(IPv4Address("127.64.0.1"))  # and the rest of the /10
 _FORWARDS_MOST = (1 << 22) - 2

@@ -29,6 +29,7 @@ OFFERED = (
     Offered("block-storage", "cinder", "/volume/v3"),
     Offered("volumev3", "cinder", "/volume/v3/$(project_id)s"),
     Offered("compute", "nova", "/compute/v2.1"),
+    Offered("network", "neutron", "/network"),
     Offered("cyclades-events", "cyclades", "/events/v1"),
 )
 _INTERFACES = ("public", "internal", "admin")
