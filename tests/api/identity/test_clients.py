@@ -171,8 +171,7 @@ async def test_openstack_commands(served: Served) -> None:
     ]
     assert {one["Name"] for one in await run("project", "list", "-f", "json")} == {"admin", "demo", "lab"}
     assert {one["Name"] for one in await run("catalog", "list", "-f", "json")} == {
-        "keystone", "glance", "cinder", "nova",
-        "cyclades",
+        "keystone", "glance", "cinder", "nova", "neutron", "cyclades",
     }  # fmt: skip
     own = await run("project", "list", "-f", "json", user="demo")
     assert [one["Name"] for one in own] == ["demo"]
