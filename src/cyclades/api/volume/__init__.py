@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cyclades.api.volume import metadata, project, snapshots, types, versions, volume_actions, volumes
+from cyclades.api.volume import attach_actions, metadata, project, snapshots, types, versions, volume_actions, volumes
 from cyclades.api.volume.service import ROOT, SERVICE
 
 SERVICES = (SERVICE, ROOT)
 
-__all__ = ["SERVICES", "metadata", "project", "snapshots", "types", "versions", "volume_actions", "volumes"]
+__all__ = ["SERVICES", "attach_actions", "metadata", "project", "snapshots", "types", "versions", "volume_actions", "volumes"]

@@ -27,15 +27,16 @@ def volume_brief(request: Request, row: Row[Any]) -> dict[str, Any]:
     return {"id": row.id, "name": row.name, "links": volume_links(request, row.id)}
 
 
-def attachments(rows: Iterable[Row[Any]], host: str) -> list[dict[str, Any]]:
+def attachments(request: Request, rows: Iterable[Row[Any]]) -> list[dict[str, Any]]:
     """Those that are made: one that is being made or was reserved does not show yet."""
+    sees_hosts = request.caller.sees_hosts
     return [
         {
             "id": row.volume_id,
             "attachment_id": row.id,
             "volume_id": row.volume_id,
-            "server_id": row.server_id,
-            "host_name": host,
+            "server_id": row.server_id or row.instance_id,
+            "host_name": row.host_name if sees_hosts else None,
             "device": row.device,
             "attached_at": micros(row.attached_at),
         }
@@ -57,7 +58,7 @@ def volume(
         "availability_zone": row.availability_zone,
         "created_at": micros(row.created_at),
         "updated_at": micros(row.updated_at),
-        "attachments": attachments(attached, row.pool if admin else ""),
+        "attachments": attachments(request, attached),
         "name": row.name,
         "description": row.description,
         "volume_type": type_name,
