@@ -107,9 +107,12 @@ class User:
         self.until_server(server_id, "ACTIVE")
         return server_id
 
-    def attach(self, server_id: str, volume_id: str) -> None:
+    def ask_to_attach(self, server_id: str, volume_id: str) -> None:
         body = {"volumeAttachment": {"volumeId": volume_id}}
         self.ask("POST", f"/compute/v2.1/servers/{server_id}/os-volume_attachments", body)
+
+    def attach(self, server_id: str, volume_id: str) -> None:
+        self.ask_to_attach(server_id, volume_id)
         self.until_volume(volume_id, "in-use")
 
     def ask_to_detach(self, server_id: str, volume_id: str) -> None:
@@ -196,5 +199,11 @@ class Guest:
         words += [word for option in options for word in ("-o", option)]
         words += [f"root@{self._address}", command]
         return subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=LIMIT,
+            check=False,
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from tests import crash_cases, databases, postgres_server
+from tests import crash_cases, databases, postgres_server, processes
 
 from cyclades.store.database import Database
 
@@ -29,6 +29,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # in xdist's main process, or in the only one
         os.environ[_MAIN_PID] = str(os.getpid())
         print(crash_cases.choose_seed(), flush=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the processes said that were started by the test or before it, beside its failure."""
+    report = yield
+    if report.failed:
+        report.sections += [(f"log of {process.title}", process.log()[-10_000:]) for process in processes.running()]
+    return report
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -97,14 +106,14 @@ def blank_database_url(database_kind: str, tmp_path: Path, request: pytest.Fixtu
     return postgres.blank(f"blank_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
 
 
-@pytest.fixture
-def postgres_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a PostgreSQL database without any tables: for what only PostgreSQL has. Skips the test in a run on
-    SQLite alone."""
+@pytest.fixture(scope="session")
+def new_postgres(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Makes a PostgreSQL database of a name, without tables, and returns its URL: for what only PostgreSQL has. Skips
+    in a run on SQLite alone."""
     if "postgres" not in _kinds(request.config):
         pytest.skip("needs PostgreSQL")
     postgres: databases.Postgres = request.getfixturevalue("_postgres")
-    return postgres.blank(f"blank_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
+    return lambda name: postgres.blank(f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -46,7 +47,10 @@ class Process:
     """One `cyclades` that runs until it is told to stop."""
 
     def __init__(self, log: Path, *words: str | Path, **settings: str) -> None:
+        self.title = f"cyclades {words[0]}"
+        self.ended = False  # as it was told to
         self._log = log
+        _started.append(self)
         # It ends with us, however we end.
         whole = ["setpriv", "--pdeathsig=KILL", PROGRAM, *words]
         with log.open("ab") as file:
@@ -82,13 +86,22 @@ class Process:
         """Send a signal and wait for the end; returns the exit code."""
         self.send(number)
         code = self._process.wait(LIMIT)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self.ended = True
         return code
 
     def kill(self) -> None:
-        if self._process.stdout is None or not self._process.stdout.closed:
+        if not self.ended:
             self.stop(signal.SIGKILL)
+
+
+_started: list[Process] = []
+
+
+def running() -> list[Process]:
+    """Those that have not been stopped or killed."""
+    return [process for process in _started if not process.ended]
 
 
 def free_address() -> tuple[str, int]:
@@ -113,6 +126,24 @@ def guests(data: Path) -> dict[str, int]:
     """The process of each server's QEMU that runs in this data directory."""
     homes = [Home(path) for path in (data / "servers").glob("[!.]*")]
     return {home.server_id: pid for home in homes if (pid := home.pid()) is not None}
+
+
+@contextmanager
+def frozen(data: Path, server_id: str) -> Iterator[Callable[[], None]]:
+    """Inside, the server's QEMU does nothing and answers nobody, so that what is asked of it stays in the middle.
+    Yields what kills it."""
+    descriptor = os.pidfd_open(guests(data)[server_id])
+
+    def send(number: int) -> None:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
+
+    send(signal.SIGSTOP)
+    try:
+        yield lambda: send(signal.SIGKILL)
+    finally:
+        send(signal.SIGCONT)
+        os.close(descriptor)
 
 
 def end_guests(data: Path) -> None:
