@@ -31,6 +31,9 @@ _MAKES: dict[str, Body] = {
     "/v2/images/{image_id}/members": lambda cloud, name: {"member": name},
     "/volumes": lambda cloud, name: {"volume": {"name": name, "size": 1}},
     "/snapshots": lambda cloud, name: {"snapshot": {"name": name, "volume_id": cloud.ids["volume_id"]}},
+    "/attachments": lambda cloud, name: {
+        "attachment": {"volume_uuid": cloud.ids["volume_id"], "connector": {"host": name}}
+    },
     "/types": lambda cloud, name: {"volume_type": {"name": name}},
     "/flavors": lambda cloud, name: {"flavor": {"name": name, "ram": 1, "vcpus": 1, "disk": 1}},
     "/os-keypairs": lambda cloud, name: {"keypair": {"name": name, "type": "ssh", "public_key": PUBLIC_KEY}},
