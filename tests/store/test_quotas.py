@@ -35,7 +35,7 @@ async def test_a_projects_own_limit_wins_and_can_be_forgotten(database: Database
         await database.write(lambda tx: quotas.take(tx, DEFAULTS, PROJECT, {"volumes": 1}))
     await database.write(lambda tx: quotas.set_limit(tx, PROJECT, "volumes", -1))
     await database.write(lambda tx: quotas.take(tx, DEFAULTS, PROJECT, {"volumes": 1000}))
-    await database.write(lambda tx: quotas.forget_limit(tx, PROJECT, "volumes"))
+    await database.write(lambda tx: quotas.forget_limits(tx, PROJECT, ["volumes"]))
     limits = await database.read(lambda tx: quotas.limits(tx, DEFAULTS, PROJECT))
     assert limits["volumes"] == 10
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cyclades.model import quota
-from cyclades.model.names import image_disk, snapshot_disk, volume_disk
+from cyclades.model.names import OURS, image_disk, snapshot_disk, volume_disk
 from cyclades.model.status import SERVER_TRANSITIONAL, SNAPSHOT_STEADY, VOLUME_STEADY
 from cyclades.operations.base import World
 from cyclades.store import schema
@@ -58,7 +58,6 @@ class _Books:
         self.servers = _alive(tx, schema.server)
         # Clients' own attachments, to what runs elsewhere, are rows and nothing else.
         self.plugs = [row for row in _alive(tx, schema.attachment) if row.server_id is not None]
-        self.type_names = {row.id: row.name for row in tx.execute(sa.select(schema.volume_type))}
         snapshot_volumes = {row.volume_id for row in self.snapshots}
         parents = sa.select(schema.volume).where(schema.volume.c.id.in_(snapshot_volumes))
         self.parents = {row.id: row for row in tx.execute(parents)}
@@ -106,11 +105,9 @@ def _quota(books: _Books) -> list[Difference]:
             due[project_id, resource] += amount
 
     for row in books.volumes:
-        type_name = books.type_names[row.volume_type_id]
-        add(row.project_id, quota.of_volume(row.size, type_name, consumes=row.consumes_quota))
+        add(row.project_id, quota.of_volume(row.size, type_id=row.volume_type_id, consumes=row.consumes_quota))
     for row in books.snapshots:
-        type_name = books.type_names[books.parents[row.volume_id].volume_type_id]
-        add(row.project_id, quota.of_snapshot(row.size, type_name))
+        add(row.project_id, quota.of_snapshot(row.size, type_id=books.parents[row.volume_id].volume_type_id))
     for row in books.images:
         add(row.project_id, {quota.IMAGES: 1, **quota.of_image(row.size or books.uploaded.get(row.id, 0))})
     for row in books.servers:
@@ -136,7 +133,9 @@ def _pool(books: _Books, name: str, disks: dict[str, Any]) -> list[Difference]:
     found += [Difference(f"pool {name}", f"has no disk {disk}") for disk in needed if disk not in disks]
     if books.is_quiet:
         found += [
-            Difference(f"pool {name}", f"has a disk {disk} that nobody owns") for disk in disks if disk not in may_be
+            Difference(f"pool {name}", f"has a disk {disk} that nobody owns")
+            for disk in disks
+            if disk.startswith(OURS) and disk not in may_be
         ]
     plugged = {row.volume_id for row in books.plugs}
     for volume_id, row in mine.items():

@@ -14,9 +14,14 @@ from cyclades.model.errors import Invalid
 TEMPLATE_SPEC = "cyclades:disk_template"
 PROVIDER_SPEC = "cyclades:provider"
 POOL_SPEC = "cyclades:pool"
+BACKEND_SPEC = "volume_backend_name"  # Cinder's word for the pool
+ZONES_SPEC = "RESKEY:availability_zones"  # Cinder's word: a type with it is for these zones alone
+# What users see of a type's extra specs; the rest says how the cloud is built, and is for admins.
+USER_VISIBLE_SPECS = (ZONES_SPEC, "multiattach", "replication_enabled")
 
+EXT = "ext"
 OWN_PROVIDER = "cyclades"
-TEMPLATES = frozenset({"ext", "rbd", "sharedfile", "gluster", "plain", "drbd", "file"})
+TEMPLATES = frozenset({EXT, "rbd", "sharedfile", "gluster", "plain", "drbd", "file"})
 
 
 @dataclass(frozen=True)
@@ -30,36 +35,63 @@ class Kind:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """`multiattach`: one volume in several servers at a time."""
+    """`multiattach`: one volume in several servers at a time. `detachable`: it lives without a server."""
 
     multiattach: bool
+    detachable: bool
 
 
 # By the engine of the pool.
-_OF_POOL = {"qcow2": Capabilities(multiattach=False)}
+_OF_POOL = {"qcow2": Capabilities(multiattach=False, detachable=True)}
 
 
 def kind_of(extra_specs: Mapping[str, str], pools: Mapping[str, str]) -> Kind:
     """The kind that a type's extra specs ask for. `pools` is each configured pool's engine by its name, the
     default one first. `Invalid` if this cloud cannot keep such disks."""
-    template = extra_specs.get(TEMPLATE_SPEC, "ext")
+    template = extra_specs.get(TEMPLATE_SPEC, EXT)
     provider = extra_specs.get(PROVIDER_SPEC, OWN_PROVIDER)
     if template not in TEMPLATES:
         raise Invalid("disk-template", f"There is no disk template {template!r}.", field="extra_specs")
-    if template != "ext" or provider != OWN_PROVIDER:
+    if template != EXT or provider != OWN_PROVIDER:
         raise Invalid(
             "disk-template-backend",
             f"Disk template {template!r} with provider {provider!r} needs a backend that has it, and none of the "
             f"configured ones does: use 'ext' with provider '{OWN_PROVIDER}'.",
             field="extra_specs",
         )
-    pool = extra_specs.get(POOL_SPEC) or next(iter(pools))
+    pool = extra_specs.get(POOL_SPEC) or extra_specs.get(BACKEND_SPEC) or next(iter(pools))
     if pool not in pools:
         raise Invalid("pool", f"There is no pool {pool!r}; there is {', '.join(pools)}.", field="extra_specs")
     kind = Kind(template, provider, pool)
-    if extra_specs.get("multiattach", "").replace(" ", "").lower() == "<is>true":
+    if wants_multiattach(extra_specs):
         refuse_unless(capabilities(kind, pools).multiattach, "multiattach", pools[pool])
     return kind
+
+
+def wants_multiattach(extra_specs: Mapping[str, str]) -> bool:
+    """Whether a type is for volumes that several servers have at a time."""
+    return extra_specs.get("multiattach", "").replace(" ", "").lower() == "<is>true"
+
+
+def require_detachable(kind: Kind, pools: Mapping[str, str]) -> None:
+    """`Invalid` if a volume of this kind cannot be made without a server that it is attached to."""
+    if not capabilities(kind, pools).detachable:
+        raise Invalid(
+            "server-required",
+            f"A volume with disk template {kind.disk_template!r} lives only on a server: say on which.",
+            field="server_id",
+        )
+
+
+def check_zone(extra_specs: Mapping[str, str], zone: str) -> None:
+    """`Invalid` if a type is not for volumes in `zone`."""
+    zones = [name.strip() for name in extra_specs.get(ZONES_SPEC, "").split(",") if name.strip()]
+    if zones and zone not in zones:
+        raise Invalid(
+            "type-zone",
+            f"The volume type is for the availability zones {', '.join(zones)}, not for '{zone}'.",
+            field="availability_zone",
+        )
 
 
 def capabilities(kind: Kind, pools: Mapping[str, str]) -> Capabilities:

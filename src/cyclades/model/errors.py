@@ -26,6 +26,13 @@ class Invalid(Refusal):
     """The input breaks a rule whatever the state of the world."""
 
 
+class UnknownMarker(Invalid):
+    """A page's marker is not in its list."""
+
+    def __init__(self, marker: str) -> None:
+        super().__init__("marker", f"The marker {marker} could not be found in this list.", field="marker")
+
+
 class NotFound(Refusal):
     """The thing does not exist, or is not of the asker's project: both look the same."""
 
@@ -59,12 +66,24 @@ class OverQuota(Refusal):
     """A quota would be passed. `resource` is the quota's name, numbers are in its own unit."""
 
     def __init__(self, resource: str, *, asked: int, used: int, limit: int) -> None:
-        super().__init__(
-            "quota",
-            f"Quota exceeded for {resource}: requested {asked}, but already used {used} of {limit}.",
-        )
+        super().__init__("quota", _over(resource, asked, used, limit))
         self.resource = resource
         self.asked, self.used, self.limit = asked, used, limit
+
+
+def _over(resource: str, asked: int, used: int, limit: int) -> str:
+    """Of what Cinder counts, in its words: people and programs know them."""
+    counted = resource.partition("_")[0]
+    if resource == "per_volume_gigabytes":
+        return f"Requested volume size {asked}G is larger than maximum allowed limit {limit}G."
+    if counted == "gigabytes":
+        return (
+            f"Requested volume or snapshot exceeds allowed {resource} quota. Requested {asked}G, quota is {limit}G and "
+            f"{used}G has been consumed."
+        )
+    if counted in ("volumes", "snapshots"):
+        return f"Maximum number of {counted} allowed ({limit}) exceeded for quota '{resource}'."
+    return f"Quota exceeded for {resource}: requested {asked}, but already used {used} of {limit}."
 
 
 class TooLarge(Refusal):

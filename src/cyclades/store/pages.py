@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import Row
 
-from cyclades.model.errors import Invalid
+from cyclades.model.errors import UnknownMarker
 from cyclades.store.database import Tx
 
 
@@ -35,14 +35,18 @@ class Rows(NamedTuple):
     more: bool
 
 
-def fetch(tx: Tx, query: sa.Select[Any], table: sa.Table, page: Page) -> Rows:
-    """The page of `query` (over `table`, unsorted) that follows the marker, an id. `Invalid` if the marker
-    is not among the rows that `query` finds without it."""
+def fetch(
+    tx: Tx, query: sa.Select[Any], table: sa.Table, page: Page, *, among: sa.ColumnElement[bool] | None = None
+) -> Rows:
+    """The page of `query` (over `table`, unsorted) that follows the marker, an id. `UnknownMarker` if the marker is not
+    among the rows that `query` finds, or, if given, among those that `among` is true of: a row that was deleted or
+    fits a filter no more since its page was read still marks the place where the next begins."""
     columns = [_sortable(table.c[key.name]) for key in page.keys]
     if page.marker is not None:
-        place = tx.execute(query.with_only_columns(*columns).where(table.c.id == page.marker)).one_or_none()
+        rows = query.with_only_columns(*columns) if among is None else sa.select(*columns).where(among)
+        place = tx.execute(rows.where(table.c.id == page.marker)).one_or_none()
         if place is None:
-            raise Invalid("marker", f"The marker {page.marker} is not in this list.", field="marker")
+            raise UnknownMarker(page.marker)
         query = query.where(_after(columns, page.keys, list(place)))
     order = [column.desc() if key.descending else column.asc() for column, key in zip(columns, page.keys, strict=True)]
     found = tx.execute(query.order_by(*order).limit(page.limit + 1).offset(page.offset)).all()
@@ -53,7 +57,9 @@ def _sortable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """NULL sorts apart in each database; as the least value it sorts alike in both."""
     if not column.nullable:
         return column
-    return sa.func.coalesce(column, "" if isinstance(column.type, sa.String | sa.Text) else -1)
+    # Written out, not bound, so that an index over the same expression serves.
+    least = sa.literal_column("''" if isinstance(column.type, sa.String | sa.Text) else "-1", column.type)
+    return sa.func.coalesce(column, least)
 
 
 def _after(columns: list[sa.ColumnElement[Any]], keys: Sequence[Key], place: list[Any]) -> sa.ColumnElement[bool]:

@@ -6,6 +6,7 @@ and a limit cannot be passed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,21 +14,37 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from cyclades.config import UNLIMITED, Quotas
 from cyclades.model.errors import OverQuota
-from cyclades.model.quota import RESOURCES, Amounts
+from cyclades.model.quota import NOT_YET, PER_VOLUME, RESOURCES, Amounts, type_of
 from cyclades.store.database import Tx
-from cyclades.store.schema import quota_limit, quota_usage
+from cyclades.store.schema import quota_class, quota_limit, quota_usage, volume_type
+
+# The one class there is: what a project has that has no limit of its own.
+DEFAULT_CLASS = "default"
+
+_OF_CLASS = sa.select(quota_class.c.resource, quota_class.c.hard_limit, sa.literal(False).label("own")).where(
+    quota_class.c.name == DEFAULT_CLASS
+)
+_OF_PROJECT = sa.select(quota_limit.c.resource, quota_limit.c.hard_limit, sa.literal(True).label("own")).where(
+    quota_limit.c.project_id == sa.bindparam("project_id")
+)
+_OF_BOTH = sa.union_all(_OF_CLASS, _OF_PROJECT)
 
 
-def default_limit(defaults: Quotas, resource: str) -> int:
-    """Of a project that has no limit of its own; what is counted for each volume type has none."""
-    name = RESOURCES.get(resource)
-    return UNLIMITED if name is None else getattr(defaults, name)
+def defaults(tx: Tx, configured: Quotas) -> dict[str, int]:
+    """Every limit of a project without limits of its own: the default class's, over the configuration's; -1 is none.
+    What is counted for a volume type is missing where it has no limit."""
+    return _configured(configured) | {row.resource: row.hard_limit for row in tx.execute(_OF_CLASS)}
 
 
-def limits(tx: Tx, defaults: Quotas, project_id: str) -> dict[str, int]:
-    """Every limit of a project, its own ones over the defaults; -1 is none."""
-    own = tx.execute(sa.select(quota_limit.c.resource, quota_limit.c.hard_limit).where(_of(quota_limit, project_id)))
-    return {name: default_limit(defaults, name) for name in RESOURCES} | {row.resource: row.hard_limit for row in own}
+def limits(tx: Tx, configured: Quotas, project_id: str) -> dict[str, int]:
+    """Every limit of a project: its own ones over `defaults`."""
+    rows = tx.execute(_OF_BOTH, {"project_id": project_id}).all()
+    return _configured(configured) | {row.resource: row.hard_limit for row in sorted(rows, key=lambda row: row.own)}
+
+
+def _configured(quotas: Quotas) -> dict[str, int]:
+    counted = {name: getattr(quotas, setting) for name, setting in RESOURCES.items()}
+    return counted | {PER_VOLUME: quotas.per_volume_gigabytes} | dict.fromkeys(NOT_YET, 0)
 
 
 def usage(tx: Tx, project_id: str) -> dict[str, int]:
@@ -41,14 +58,30 @@ def set_limit(tx: Tx, project_id: str, resource: str, limit: int) -> None:
     tx.execute(insert.on_conflict_do_update(index_elements=["project_id", "resource"], set_={"hard_limit": limit}))
 
 
-def forget_limit(tx: Tx, project_id: str, resource: str) -> None:
-    """The default holds again."""
-    tx.execute(quota_limit.delete().where(_of(quota_limit, project_id), quota_limit.c.resource == resource))
+def forget_limits(tx: Tx, project_id: str, resources: Iterable[str]) -> None:
+    """The defaults hold again."""
+    gone = quota_limit.c.resource.in_(list(resources))
+    tx.execute(quota_limit.delete().where(_of(quota_limit, project_id), gone))
 
 
-def take(tx: Tx, defaults: Quotas, project_id: str, amounts: Amounts) -> None:
-    """Add to a project's usage, or raise `OverQuota` for the first resource whose limit would be passed."""
-    own = limits(tx, defaults, project_id)
+def set_class_limit(tx: Tx, resource: str, limit: int) -> None:
+    """Of the default class."""
+    insert = _insert(tx, quota_class).values(name=DEFAULT_CLASS, resource=resource, hard_limit=limit)
+    tx.execute(insert.on_conflict_do_update(index_elements=["name", "resource"], set_={"hard_limit": limit}))
+
+
+def forget_resource(tx: Tx, resource: str) -> None:
+    """What nothing counts any more: a volume type's."""
+    for table in (quota_class, quota_limit, quota_usage):
+        tx.execute(table.delete().where(table.c.resource == resource))
+
+
+def take(tx: Tx, configured: Quotas, project_id: str, amounts: Amounts, *, volume_size: int | None = None) -> None:
+    """Add to a project's usage, or raise `OverQuota` for the first resource whose limit would be passed. `volume_size`:
+    GiB that one volume will have."""
+    own = limits(tx, configured, project_id)
+    if volume_size is not None and 0 <= own[PER_VOLUME] < volume_size:
+        raise OverQuota(PER_VOLUME, asked=volume_size, used=0, limit=own[PER_VOLUME])
     # In one order everywhere, so that two requests cannot wait for each other.
     for resource in sorted(amounts):
         amount, limit = amounts[resource], own.get(resource, UNLIMITED)
@@ -58,7 +91,7 @@ def take(tx: Tx, defaults: Quotas, project_id: str, amounts: Amounts) -> None:
         values = {"project_id": project_id, "resource": resource, "amount": amount, "limit": limit}
         if too_much or tx.execute(_TAKE[tx.dialect], values).first() is None:
             used = usage(tx, project_id).get(resource, 0)
-            raise OverQuota(resource, asked=amount, used=used, limit=limit)
+            raise OverQuota(_named(tx, resource), asked=amount, used=used, limit=limit)
 
 
 def give_back(tx: Tx, project_id: str, amounts: Amounts) -> None:
@@ -83,6 +116,15 @@ def _taking(insert: Any) -> Any:
 
 
 _TAKE = {"sqlite": _taking(sqlite.insert), "postgresql": _taking(postgresql.insert)}
+
+
+def _named(tx: Tx, resource: str) -> str:
+    """As people know it: with a volume type's name instead of its id."""
+    type_id = type_of(resource)
+    if type_id is None:
+        return resource
+    name = tx.execute(sa.select(volume_type.c.name).where(volume_type.c.id == type_id)).scalar_one()
+    return resource.removesuffix(type_id) + str(name)
 
 
 def _of(table: sa.Table, project_id: str) -> sa.ColumnElement[bool]:

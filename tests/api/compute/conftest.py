@@ -117,7 +117,7 @@ def new_volume(database: Database, speaking_as: As) -> Callable[..., Awaitable[s
         volume_id = new_id()
 
         def row(tx: Tx) -> None:
-            type_id = volume_types.default(tx).id
+            type_id = volume_types.default(tx, PROJECT).id
             columns = {"project_id": project_id, "user_id": "u" * 32, "status": "available", "size": 1,
                        "volume_type_id": type_id, "pool": "local", "availability_zone": "nova"}  # fmt: skip
             volumes.add(tx, volume_id, **(columns | values))

@@ -112,8 +112,9 @@ async def show_quota_detail(request: Request) -> dict[str, Any]:
 @SERVICE.route("GET", "/os-quota-sets/{project_id}/defaults", who="reader")
 async def show_defaults(request: Request) -> dict[str, Any]:
     def read(tx: Tx) -> dict[str, Any]:
-        defaults = {n: quotas.default_limit(request.settings.quotas, ours) for n, ours in _COUNTED.items()}
-        return {"id": _project(tx, request), **defaults, **_fixed(request)}
+        defaults = quotas.defaults(tx, request.settings.quotas)
+        counted = {theirs: defaults[ours] for theirs, ours in _COUNTED.items()}
+        return {"id": _project(tx, request), **counted, **_fixed(request)}
 
     return {"quota_set": await request.db.read(read)}
 
@@ -155,8 +156,7 @@ async def set_quota(request: Request) -> dict[str, Any]:
 async def forget_quota(request: Request) -> None:
     def change(tx: Tx) -> None:
         project_id = _project(tx, request)
-        for ours in _COUNTED.values():
-            quotas.forget_limit(tx, project_id, ours)
+        quotas.forget_limits(tx, project_id, _COUNTED.values())
 
     await request.db.write(change)
 

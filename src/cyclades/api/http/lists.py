@@ -13,18 +13,20 @@ from cyclades.store.pages import Key, Page
 _DIRECTIONS = {"asc": False, "desc": True}
 
 
-def page(
-    request: Request, sortable: Collection[str] | Mapping[str, str], *, default: str = "created_at:desc"
-) -> Page:
+def page(request: Request, sortable: Collection[str] | Mapping[str, str], *, default: str = "created_at:desc") -> Page:
     """What `limit`, `marker`, `offset`, `sort` (or `sort_key` and `sort_dir`) ask for. `id` breaks ties. `sortable`: the
     keys, or the column of each."""
+    keys = _keys(request, sortable, default)
+    return plain(request)._replace(keys=keys, marker=request.one("marker") or None)
+
+
+def plain(request: Request) -> Page:
+    """What `limit` and `offset` ask for, of a list that does not take the rest (yet, in this version): newest first."""
     most = request.settings.api.page
     limit = request.whole("limit")
-    keys = _keys(request, sortable, default)
     return Page(
         limit=most if limit is None else min(limit, most),
-        keys=keys,
-        marker=request.one("marker") or None,
+        keys=(Key("created_at", True), Key("id", True)),
         offset=request.whole("offset") or 0,
     )
 

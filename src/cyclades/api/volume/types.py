@@ -4,52 +4,120 @@ from __future__ import annotations
 
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy import Row
+
+from cyclades.api.http import lists
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, NAME_OR_NULL, TEXT_OR_NULL, Schema, body, is_true
-from cyclades.api.http.service import Answer
-from cyclades.api.volume import views
+from cyclades.api.volume import filters, since, views
+from cyclades.api.volume.filters import Filter
 from cyclades.api.volume.service import SERVICE
 from cyclades.model import capabilities
-from cyclades.model.errors import Invalid, NotFound
+from cyclades.model.errors import Invalid
 from cyclades.operations.base import new_id
 from cyclades.store import volume_types
 from cyclades.store.database import Tx
+from cyclades.store.schema import volume_type
 
-_SPECS: Schema = {
+SPECS: Schema = {
     "type": "object",
-    "propertyNames": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.:\\- ]+$"},
+    "propertyNames": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[A-Za-z0-9_.:\\-]+$"},
     "additionalProperties": {"type": "string", "maxLength": 255},
     "maxProperties": 128,
 }
 
+_SORTABLE = ("id", "name", "description", "is_public", "created_at", "updated_at")
 
-def _check(request: Request, specs: dict[str, str]) -> None:
-    """A type that no pool or backend could serve is refused when it is made, not when it is used."""
-    capabilities.kind_of(specs, {pool.name: pool.engine for pool in request.settings.pools})
+
+def kind_of(request: Request, specs: dict[str, str]) -> capabilities.Kind:
+    """How such a type's disks are kept; refused where no pool or backend could."""
+    return capabilities.kind_of(specs, _engines(request))
+
+
+def _engines(request: Request) -> dict[str, str]:
+    return {pool.name: pool.engine for pool in request.settings.pools}
+
+
+def get(tx: Tx, request: Request) -> Row[Any]:
+    """The type in the path."""
+    return volume_types.get(tx, request.ids["type_id"], request.caller.scope)
+
+
+def _view(request: Request, row: Row[Any]) -> dict[str, Any]:
+    view = views.volume_type(request, row)
+    if request.caller.is_admin:
+        view["qos_specs_id"] = None
+    if request.caller.may_write:
+        view["os-volume-type-access:is_public"] = row.is_public
+    if request.wants_extras:
+        kind = kind_of(request, row.extra_specs)
+        provided = kind.disk_template == capabilities.EXT
+        view |= {
+            "deleted": False,
+            "SNF:disk_template": f"{kind.disk_template}_{kind.provider}" if provided else kind.disk_template,
+            "SNF:detachable": capabilities.capabilities(kind, _engines(request)).detachable,
+        }
+    return view
+
+
+def _is_public(request: Request, text: str) -> sa.ColumnElement[bool]:
+    """Admins may ask for private types (`false`) or for all (`None`); what others see is not for them to choose."""
+    if not request.caller.is_admin or text.lower() == "none":
+        return sa.true()
+    if filters.boolean("is_public", text):
+        return volume_types.is_open_to(request.caller.project_id)
+    return volume_type.c.is_public.is_(False)
+
+
+def _extra_specs(request: Request, text: str) -> sa.ColumnElement[bool]:
+    wanted = filters.mapping("extra_specs", text)
+    visible = views.visible_specs(request, wanted)
+    if visible != wanted:
+        return sa.false()  # what one may not see one cannot ask about, either
+    specs = volume_type.c.extra_specs
+    conditions = [
+        specs[key].as_string().contains(value, autoescape=True)
+        if key == capabilities.ZONES_SPEC
+        else specs[key].as_string() == value
+        for key, value in wanted.items()
+    ]
+    return sa.and_(sa.true(), *conditions)
+
+
+_FILTERS = filters.table(
+    "volume_type",
+    {
+        "is_public": Filter(_is_public),
+        "extra_specs": Filter(_extra_specs, since=since.TYPE_EXTRA_SPECS_FILTER),
+        "name": Filter(filters.equal(volume_type.c.name), admins=True),
+        "description": Filter(filters.equal(volume_type.c.description), admins=True),
+    },
+)
 
 
 @SERVICE.route("GET", "/types", who="reader")
 async def every(request: Request) -> dict[str, Any]:
-    admin = request.caller.is_admin
-    wanted = (request.one("is_public") or "").lower()
-    rows = await request.db.read(lambda tx: volume_types.every(tx, all_types=admin))
-    if admin and wanted in ("true", "false", "1", "0"):
-        rows = [row for row in rows if row.is_public == is_true(wanted)]
-    return {"volume_types": [views.volume_type(request, row) for row in rows]}
+    everything = request.caller.is_admin and "is_public" in request.query
+    wanted = lists.page(request, _SORTABLE)
+    found = volume_types.query(None if everything else request.caller.project_id)
+    found = filters.narrowed(request, found, _FILTERS, strict=since.TYPE_EXTRA_SPECS_FILTER)
+    rows, more = await request.db.read(lambda tx: volume_types.page(tx, found, wanted))
+    answer: dict[str, Any] = {"volume_types": [_view(request, row) for row in rows]}
+    if more and rows:
+        answer["volume_type_links"] = lists.next_link(request, rows[-1].id)
+    return answer
 
 
 @SERVICE.route("GET", "/types/default", who="reader")
 async def default(request: Request) -> dict[str, Any]:
-    return {"volume_type": views.volume_type(request, await request.db.read(volume_types.default))}
+    row = await request.db.read(lambda tx: volume_types.default(tx, request.caller.project_id))
+    return {"volume_type": _view(request, row)}
 
 
 @SERVICE.route("GET", "/types/{type_id}", who="reader")
 async def show(request: Request) -> dict[str, Any]:
-    return {"volume_type": views.volume_type(request, await request.db.read(lambda tx: _get(tx, request)))}
-
-
-def _get(tx: Tx, request: Request) -> Any:
-    return volume_types.get(tx, request.ids["type_id"], all_types=request.caller.is_admin)
+    return {"volume_type": _view(request, await request.db.read(lambda tx: get(tx, request)))}
 
 
 _CREATE = body(
@@ -57,7 +125,7 @@ _CREATE = body(
     {
         "name": NAME_NOT_EMPTY,
         "description": TEXT_OR_NULL,
-        "extra_specs": {"anyOf": [_SPECS, {"type": "null"}]},
+        "extra_specs": {"anyOf": [SPECS, {"type": "null"}]},
         "os-volume-type-access:is_public": BOOLEAN,
     },
     required=("name",),
@@ -68,7 +136,7 @@ _CREATE = body(
 async def create(request: Request) -> dict[str, Any]:
     asked = request.body["volume_type"]
     specs = asked.get("extra_specs") or {}
-    _check(request, specs)
+    kind_of(request, specs)
     type_id = new_id()
 
     def add(tx: Tx) -> dict[str, Any]:
@@ -80,97 +148,44 @@ async def create(request: Request) -> dict[str, Any]:
             is_public=is_true(asked.get("os-volume-type-access:is_public", True)),
             extra_specs=specs,
         )
-        return views.volume_type(request, volume_types.get(tx, type_id, all_types=True))
+        row = volume_types.get(tx, type_id, None)
+        return {**views.volume_type(request, row), "os-volume-type-access:is_public": row.is_public}
 
     return {"volume_type": await request.create(add)}
 
 
-_UPDATE = body("volume_type", {"name": NAME_OR_NULL, "description": TEXT_OR_NULL, "is_public": BOOLEAN})
+_UPDATE = body(
+    "volume_type",
+    {
+        "name": NAME_OR_NULL,
+        "description": TEXT_OR_NULL,
+        "is_public": {"anyOf": [BOOLEAN, {"type": "null"}]},
+    },
+)
 
 
 @SERVICE.route("PUT", "/types/{type_id}", who="admin", body=_UPDATE)
 async def update(request: Request) -> dict[str, Any]:
     values = {name: value for name, value in request.body["volume_type"].items() if value is not None}
+    if not values:
+        raise Invalid(
+            "type-update", "Specify volume type name, description, is_public or a combination thereof.", field="name"
+        )
     if "is_public" in values:
         values["is_public"] = is_true(values["is_public"])
-    if not values or ("name" in values and not values["name"].strip()):
-        raise Invalid("type-update", "Name a field to change: name (not empty), description or is_public.")
+    if "name" in values:
+        values["name"] = values["name"].strip()
+        if not values["name"]:
+            raise Invalid("type-name", "Volume type name can not be empty.", field="name")
 
-    def change(tx: Tx) -> Any:
-        row = _get(tx, request)
+    def change(tx: Tx) -> Row[Any]:
+        row = get(tx, request)
         volume_types.change(tx, row.id, **values)
-        return volume_types.get(tx, row.id, all_types=True)
+        return volume_types.get(tx, row.id, None)
 
     return {"volume_type": views.volume_type(request, await request.db.write(change))}
 
 
 @SERVICE.route("DELETE", "/types/{type_id}", who="admin", status=202)
 async def delete(request: Request) -> None:
-    await request.db.write(lambda tx: volume_types.remove(tx, _get(tx, request).id))
-
-
-@SERVICE.route("GET", "/types/{type_id}/extra_specs", who="reader")
-async def show_specs(request: Request) -> dict[str, Any]:
-    return {"extra_specs": (await request.db.read(lambda tx: _get(tx, request))).extra_specs}
-
-
-_SET_SPECS: Schema = {
-    "type": "object",
-    "properties": {"extra_specs": _SPECS},
-    "required": ["extra_specs"],
-    "additionalProperties": False,
-}
-
-
-@SERVICE.route("POST", "/types/{type_id}/extra_specs", who="admin", body=_SET_SPECS)
-async def set_specs(request: Request) -> dict[str, Any]:
-    def change(tx: Tx) -> None:
-        row = _get(tx, request)
-        specs = {**row.extra_specs, **request.body["extra_specs"]}
-        _check(request, specs)
-        volume_types.change(tx, row.id, extra_specs=specs)
-
-    await request.db.write(change)
-    return {"extra_specs": request.body["extra_specs"]}
-
-
-@SERVICE.route("GET", "/types/{type_id}/extra_specs/{key}", who="reader")
-async def show_spec(request: Request) -> dict[str, str]:
-    key = request.ids["key"]
-    specs: dict[str, str] = (await request.db.read(lambda tx: _get(tx, request))).extra_specs
-    if key not in specs:
-        raise NotFound("extra-spec", key)
-    return {key: specs[key]}
-
-
-@SERVICE.route("PUT", "/types/{type_id}/extra_specs/{key}", who="admin", body={**_SPECS, "maxProperties": 1})
-async def set_spec(request: Request) -> dict[str, str]:
-    key = request.ids["key"]
-    asked: dict[str, str] = request.body
-    if list(asked) != [key]:
-        raise Invalid("extra-spec", "The key in the body is not the one in the URL.", field=key)
-
-    def change(tx: Tx) -> None:
-        row = _get(tx, request)
-        specs = {**row.extra_specs, **asked}
-        _check(request, specs)
-        volume_types.change(tx, row.id, extra_specs=specs)
-
-    await request.db.write(change)
-    return asked
-
-
-@SERVICE.route("DELETE", "/types/{type_id}/extra_specs/{key}", who="admin", status=202)
-async def delete_spec(request: Request) -> Answer:
-    key = request.ids["key"]
-
-    def change(tx: Tx) -> None:
-        row = _get(tx, request)
-        if key not in row.extra_specs:
-            raise NotFound("extra-spec", key)
-        specs = {name: value for name, value in row.extra_specs.items() if name != key}
-        _check(request, specs)
-        volume_types.change(tx, row.id, extra_specs=specs)
-
-    await request.db.write(change)
-    return Answer(202)
+    await request.db.write(lambda tx: volume_types.remove(tx, get(tx, request).id))

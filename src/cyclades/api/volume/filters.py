@@ -1,0 +1,173 @@
+"""Filters of lists: which each list takes, from which version on, and what becomes of one that it does not take.
+
+Before a list's `strict` version what it does not take is passed over; from then on it is refused. An admin's unknown
+filter finds nothing, whatever the version: Cinder looks for rows that have it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from cyclades.api.http import times
+from cyclades.api.http.request import Request
+from cyclades.api.http.versions import Version
+from cyclades.api.volume import since
+from cyclades.api.volume.host_names import pool_of
+from cyclades.model.errors import Invalid
+
+Where = Callable[[Request, str], sa.ColumnElement[bool]]
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+# In every list's query, and no filters of it. Cinder's clients send `all_tenants` whoever they are.
+_PAGES = frozenset({"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_tenants"})
+
+
+class Filter(NamedTuple):
+    """`where` makes a condition of the filter's value, or refuses it. With `admins` it is theirs alone, and not among
+    the filters that `/resource_filters` tells of."""
+
+    where: Where
+    since: Version = since.BASE
+    admins: bool = False
+
+
+# Each list's filters, by Cinder's name of the resource.
+TABLES: dict[str, Mapping[str, Filter]] = {}
+
+
+def table(resource: str, filters: Mapping[str, Filter]) -> Mapping[str, Filter]:
+    """A list's filters, told of in `/resource_filters`."""
+    TABLES[resource] = filters
+    return filters
+
+
+def narrowed(
+    request: Request,
+    found: sa.Select[Any],
+    filters: Mapping[str, Filter],
+    *,
+    strict: Version = since.UNKNOWN_FILTERS_REFUSED,
+    besides: Collection[str] = (),
+) -> sa.Select[Any]:
+    """The rows of a list that the request asks for. `besides`: what else the query may have."""
+    admin, unknown = request.caller.is_admin, []
+    for name in request.query:
+        if name in _PAGES or name in besides or (name == "with_count" and request.version >= since.LIST_COUNT):
+            continue
+        wanted = filters.get(name)
+        if wanted is not None and request.version >= wanted.since and (admin or not wanted.admins):
+            found = found.where(wanted.where(request, request.one(name) or ""))
+        elif not admin:
+            unknown.append(name)
+        elif wanted is None:
+            found = found.where(sa.false())
+    if unknown and request.version >= strict:
+        text = f"Invalid filters {','.join(sorted(unknown))} are found in query options."
+        raise Invalid("filter", text, field=min(unknown))
+    return found
+
+
+def equal(column: sa.ColumnElement[Any]) -> Where:
+    return lambda _, text: column == text
+
+
+def like(column: sa.ColumnElement[Any]) -> Where:
+    """Anywhere in it, whatever the case."""
+    return lambda _, text: column.icontains(text, autoescape=True)
+
+
+def whole(column: sa.ColumnElement[int], name: str) -> Where:
+    return lambda request, _: column == request.whole(name)
+
+
+def truth(column: sa.ColumnElement[bool], name: str) -> Where:
+    def where(_: Request, text: str) -> sa.ColumnElement[bool]:
+        return column.is_(boolean(name, text))
+
+    return where
+
+
+def boolean(name: str, text: str) -> bool:
+    """What a filter's value means."""
+    if text.lower() not in _TRUE | _FALSE:
+        raise Invalid(
+            "filter-boolean", f"Invalid input received: {name}={text!r} is neither true nor false.", field=name
+        )
+    return text.lower() in _TRUE
+
+
+def or_none(column: sa.ColumnElement[Any]) -> Where:
+    """`None` finds those that have none."""
+    return lambda _, text: column.is_(None) if text.lower() in ("none", "null", "") else column == text
+
+
+def never(_: Request, text: str) -> sa.ColumnElement[bool]:
+    """What no row of ours has: only `None` finds any."""
+    return sa.true() if text.lower() in ("none", "null", "") else sa.false()
+
+
+def in_pool(column: sa.ColumnElement[Any]) -> Where:
+    """By the host that Cinder's clients know a pool as."""
+
+    def where(_: Request, text: str) -> sa.ColumnElement[bool]:
+        pool = pool_of(text)
+        return sa.false() if pool is None else column == pool if pool else sa.true()
+
+    return where
+
+
+def items(column: sa.ColumnElement[Any], name: str) -> Where:
+    """All of the given metadata."""
+
+    def where(_: Request, text: str) -> sa.ColumnElement[bool]:
+        return sa.and_(sa.true(), *(column[key].as_string() == value for key, value in mapping(name, text).items()))
+
+    return where
+
+
+def mapping(name: str, text: str) -> dict[str, str]:
+    """A filter's value that is an object of strings: as JSON, or as Python writes a dict (cinderclient does)."""
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = None
+    if not isinstance(value, dict) or not all(isinstance(part, str) for item in value.items() for part in item):
+        raise Invalid("filter-object", f"The filter {name} must be an object of strings.", field=name)
+    return value
+
+
+_COMPARE: dict[str, Callable[[Any, int], sa.ColumnElement[bool]]] = {
+    "gt": lambda column, moment: column > moment,
+    "gte": lambda column, moment: column >= moment,
+    "eq": lambda column, moment: column == moment,
+    "neq": lambda column, moment: column != moment,
+    "lt": lambda column, moment: column < moment,
+    "lte": lambda column, moment: column <= moment,
+}
+
+
+def moments(column: sa.ColumnElement[int], name: str) -> Where:
+    """`<comparison>:<time>`, or several with commas, of which one must be true."""
+
+    def where(_: Request, text: str) -> sa.ColumnElement[bool]:
+        alternatives = []
+        for part in text.split(","):
+            comparison, _colon, moment = part.partition(":")
+            if comparison not in _COMPARE:
+                raise Invalid("filter-time", f"Invalid {comparison} operator", field=name)
+            try:
+                alternatives.append(_COMPARE[comparison](column, times.parse(moment)))
+            except (ValueError, OverflowError) as error:
+                raise Invalid("filter-time", f"Invalid {moment} value", field=name) from error
+        return sa.or_(*alternatives)
+
+    return where
