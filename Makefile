@@ -38,7 +38,7 @@ $(CONFORMANCE): requirements-conformance.lock | packages
 
 lock: install
 	.venv/bin/pip install --quiet pip-tools
-	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --extra dev --strip-extras \
+	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --extra dev --strip-extras --allow-unsafe \
 		--no-emit-index-url --no-emit-options --upgrade --output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --strip-extras --no-emit-index-url \
 		--no-emit-options --upgrade --output-file requirements-conformance.lock tests/conformance/requirements.in

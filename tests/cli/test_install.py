@@ -1,0 +1,46 @@
+"""`pip install .` on a fresh machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from cyclades import __version__
+from cyclades.store import migrate
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The directory of the programs of a new environment into which Cyclades was installed. What it depends on is lent
+    by this one, so that it is quick and needs no network."""
+    source, made = tmp_path / "source", tmp_path / "venv"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    venv.create(made)
+    lent = Path(sysconfig.get_path("purelib", vars={"base": str(made)})) / "lent.pth"
+    lent.write_text(f"{sysconfig.get_path('purelib')}\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(made / "bin" / "python"), "install", "--quiet", "--no-deps"]
+    options = ["--no-index", "--no-build-isolation", "--ignore-installed", "--disable-pip-version-check"]
+    subprocess.run([*pip, *options, source], check=True)
+    return made / "bin"
+
+
+def test_the_command_runs_and_finds_its_migrations(installed: Path, tmp_path: Path) -> None:
+    def output(*words: str | Path) -> str:
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+
+    where = output(installed / "python", "-c", "import cyclades; print(cyclades.__file__)")
+    assert Path(where).is_relative_to(installed.parent)
+    assert output(installed / "cyclades", "version") == __version__
+    done = output(installed / "cyclades", "db", "upgrade", "--data", tmp_path / "data")
+    assert done == f"Database is at {migrate.newest()} (was empty)."
