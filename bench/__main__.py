@@ -68,7 +68,7 @@ async def _inside(options: Options, report: Report, found: Throughput, cloud: Cl
     for volumes in options.volumes:
         with console.status(f"counting requests at {volumes:,} volumes"):
             there = len(await fill.ids(endpoint, volumes))
-            fill.rows(cloud.directory / "cyclades.db", endpoint, volumes - there)
+            await fill.into_the_tables(endpoint, cloud.directory / "cyclades.db", volumes - there)
             await throughput.measure(options, endpoint, cloud, volumes, found)
     report.add("resident memory after the requests", f"{cloud.memory() / 1e6:.0f} MB")
 
