@@ -18,8 +18,9 @@ _PATH = "/volumes/{volume_id}/action"
 
 def _without_body(action: str, change: Callable[[Tx, Caller, str], None]) -> None:
     """An action that says all by its name; what clients send with it is passed over."""
+    schema: Schema = {"type": "object", "properties": {action: {}}, "required": [action]}
 
-    @SERVICE.route("POST", _PATH, action=action, who="member", status=202)
+    @SERVICE.route("POST", _PATH, action=action, who="member", status=202, body=schema)
     async def act(request: Request) -> None:
         await request.db.write(lambda tx: change(tx, request.caller, request.ids["volume_id"]))
 

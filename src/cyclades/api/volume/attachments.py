@@ -197,12 +197,16 @@ async def delete(request: Request) -> dict[str, Any]:
     return {"attachments": await request.db.write(change)}
 
 
+_COMPLETE: Schema = {"type": "object", "properties": {"os-complete": {}}, "required": ["os-complete"]}
+
+
 @SERVICE.route(
     "POST",
     f"{_PATH}/{{attachment_id}}/action",
     action="os-complete",
     who="member",
     status=204,
+    body=_COMPLETE,
     since=str(since.ATTACHMENT_COMPLETE),
 )
 async def complete(request: Request) -> None:
