@@ -202,9 +202,21 @@ async def test_lists_are_filtered(member: Client, put: Callable[..., Any]) -> No
     assert (await member.get(f"{BASE}/volumes?with_count=true&limit=1")).json()["count"] == 2
 
 
-@pytest.mark.parametrize("query", ["limit=-1", "limit=x", "marker=nobody", "sort=colour", "sort=name:up", "offset=-2"])
-async def test_a_list_that_cannot_be_made(member: Client, query: str) -> None:
-    assert (await member.get(f"{BASE}/volumes?{query}")).status_code == 400
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("limit=-1", 400),
+        ("limit=x", 400),
+        ("offset=-2", 400),
+        ("sort=colour", 400),
+        ("sort=name:up", 400),
+        ("sort=name&sort_key=size", 400),
+        ("marker=nobody", 404),
+    ],
+)
+async def test_a_list_that_cannot_be_made(member: Client, query: str, code: int) -> None:
+    for path in ("volumes", "volumes/detail", "snapshots", "types"):
+        assert (await member.get(f"{BASE}/{path}?{query}")).status_code == code, path
 
 
 async def test_an_admin_sees_all_projects_when_asked(admin: Client, stranger: Client) -> None:

@@ -21,6 +21,7 @@ _FAULTS = {
     409: "conflictingRequest",
     410: "gone",
     411: "lengthRequired",
+    412: "preconditionFailed",
     413: "overLimit",
     415: "badMediaType",
     429: "overLimit",

@@ -47,6 +47,12 @@ def table(resource: str, filters: Mapping[str, Filter]) -> Mapping[str, Filter]:
     return filters
 
 
+def scope(request: Request) -> str | None:
+    """Whose rows a list has: one project's, or, for admins who ask, everybody's."""
+    caller = request.caller
+    return None if caller.is_admin and request.flag("all_tenants") else caller.project_id
+
+
 def narrowed(
     request: Request,
     found: sa.Select[Any],
@@ -125,10 +131,19 @@ def in_pool(column: sa.ColumnElement[Any]) -> Where:
 def items(column: sa.ColumnElement[Any], name: str) -> Where:
     """All of the given metadata."""
 
-    def where(_: Request, text: str) -> sa.ColumnElement[bool]:
-        return sa.and_(sa.true(), *(column[key].as_string() == value for key, value in mapping(name, text).items()))
+    def where(request: Request, text: str) -> sa.ColumnElement[bool]:
+        return sa.and_(sa.true(), *(has_item(request, column, *item) for item in mapping(name, text).items()))
 
     return where
+
+
+def has_item(request: Request, column: sa.ColumnElement[Any], key: str, value: str) -> sa.ColumnElement[bool]:
+    """Whether a JSON column's object has this item, whatever characters the key has."""
+    if request.db.is_sqlite:
+        item = sa.func.json_each(column).table_valued("key", "value")
+        return sa.exists(sa.select(sa.literal(1)).select_from(item).where(item.c.key == key, item.c.value == value))
+    has: sa.ColumnElement[bool] = column[key].as_string() == value
+    return has
 
 
 def mapping(name: str, text: str) -> dict[str, str]:

@@ -1,14 +1,22 @@
-"""The metadata of volumes and of snapshots: read, merged, replaced, and key by key."""
+"""The metadata of volumes and of snapshots: read, merged, replaced, and key by key.
+
+Of volumes, what was read has an ETag; who sends it back in `If-Match` changes nothing if somebody else has since.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import msgspec
+
+from cyclades.api.http.errors import HttpRefusal
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import METADATA, Schema
 from cyclades.api.http.service import Answer
+from cyclades.api.volume import since
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid, NotFound
 from cyclades.store import snapshots, volumes
@@ -30,12 +38,27 @@ _ONE: Schema = {
 Change = Callable[[dict[str, str]], dict[str, str]]
 
 
-def _routes(path: str, id_name: str, store: ModuleType) -> None:
+def _etag(metadata: dict[str, str]) -> str:
+    return f'"{hashlib.sha256(msgspec.json.encode(metadata, order="sorted")).hexdigest()[:32]}"'
+
+
+def _check_etag(request: Request, metadata: dict[str, str]) -> None:
+    wanted = request.headers.get("if-match")
+    if wanted is None or request.version < since.METADATA_ETAG:
+        return
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(",")}
+    if not tags & {"*", _etag(metadata).strip('"')}:
+        raise HttpRefusal(412, "The metadata is not as it was when it was read: read it again.")
+
+
+def _routes(path: str, id_name: str, store: ModuleType, *, etags: bool) -> None:
     """The same five routes for each resource that has metadata; `store` is its module of queries."""
 
-    async def change(request: Request, how: Change) -> dict[str, str]:
+    async def change(request: Request, how: Change, *, checked: bool = False) -> dict[str, str]:
         def write(tx: Tx) -> dict[str, str]:
-            row = store.get(tx, request.ids[id_name], request.caller.scope)
+            row = store.hold(tx, request.ids[id_name], request.caller.scope)
+            if checked and etags:
+                _check_etag(request, row.metadata)
             metadata = how(dict(row.metadata))
             most = request.settings.limits.metadata_items
             if len(metadata) > most:
@@ -52,7 +75,10 @@ def _routes(path: str, id_name: str, store: ModuleType) -> None:
 
     @SERVICE.route("GET", path, who="reader")
     async def show_all(request: Request) -> dict[str, Any]:
-        return {"metadata": await read(request)}
+        metadata = await read(request)
+        if etags and request.version >= since.METADATA_ETAG:
+            request.answer_headers["ETag"] = _etag(metadata)
+        return {"metadata": metadata}
 
     @SERVICE.route("POST", path, who="member", body=_ALL)
     async def merge(request: Request) -> dict[str, Any]:
@@ -60,7 +86,7 @@ def _routes(path: str, id_name: str, store: ModuleType) -> None:
 
     @SERVICE.route("PUT", path, who="member", body=_ALL)
     async def replace(request: Request) -> dict[str, Any]:
-        return {"metadata": await change(request, lambda _: request.body["metadata"])}
+        return {"metadata": await change(request, lambda _: request.body["metadata"], checked=True)}
 
     @SERVICE.route("GET", f"{path}/{{key}}", who="reader")
     async def show_one(request: Request) -> dict[str, Any]:
@@ -75,7 +101,7 @@ def _routes(path: str, id_name: str, store: ModuleType) -> None:
         key, meta = request.ids["key"], request.body["meta"]
         if key not in meta:
             raise Invalid("metadata-key", "The key in the body is not the one in the URL.", field="meta")
-        return {"meta": {key: (await change(request, lambda old: old | meta))[key]}}
+        return {"meta": {key: (await change(request, lambda old: old | meta, checked=True))[key]}}
 
     @SERVICE.route("DELETE", f"{path}/{{key}}", who="member")
     async def delete_one(request: Request) -> Answer:
@@ -90,5 +116,5 @@ def _routes(path: str, id_name: str, store: ModuleType) -> None:
         return Answer(200)
 
 
-_routes("/volumes/{volume_id}/metadata", "volume_id", volumes)
-_routes("/snapshots/{snapshot_id}/metadata", "snapshot_id", snapshots)
+_routes("/volumes/{volume_id}/metadata", "volume_id", volumes, etags=True)
+_routes("/snapshots/{snapshot_id}/metadata", "snapshot_id", snapshots, etags=False)

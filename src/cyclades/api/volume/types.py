@@ -79,7 +79,7 @@ def _extra_specs(request: Request, text: str) -> sa.ColumnElement[bool]:
     conditions = [
         specs[key].as_string().contains(value, autoescape=True)
         if key == capabilities.ZONES_SPEC
-        else specs[key].as_string() == value
+        else filters.has_item(request, specs, key, value)
         for key, value in wanted.items()
     ]
     return sa.and_(sa.true(), *conditions)
