@@ -49,6 +49,7 @@ async def measure(options: Options, report: Report, endpoint: Endpoint, cloud: C
     await compute.ask("DELETE", f"/servers/{server_id}")
     await compute.until_gone(f"/servers/{server_id}")
     await endpoint.clean()
+    report.note(f"The guest ran under {cloud.accelerator()}.")
     report.add("POST attachment → guest sees it", spread(attached), "p50 300 ms")
     report.add("the bare QMP commands → guest sees it", spread(bare))
     report.add("our own share: the difference", ms(p50(attached) - p50(bare)), "30 ms")

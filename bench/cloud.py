@@ -82,6 +82,10 @@ class Cloud:
     def home(self, server_id: str) -> Home:
         return Home(self.directory / "servers" / server_id)
 
+    def accelerator(self) -> str:
+        """What guests run under, once one has been started."""
+        return (self.directory / "servers" / ".accelerator").read_text().split()[1].upper()
+
     def memory(self) -> int:
         """Resident bytes, shared pages of programs and libraries included."""
         found = re.search(r"^VmRSS:\s*(\d+) kB$", self._proc("status"), re.MULTILINE)

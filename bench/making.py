@@ -37,7 +37,7 @@ async def clone(options: Options, report: Report, endpoint: Endpoint, cloud: Clo
         for size, volume_id in sources.items():
             _write(_file(cloud, volume_id), size)
     taken: dict[tuple[str, int], list[float]] = {}
-    for i in range(max(options.rounds // 2, 3) + 1):
+    for i in range(options.rounds + 1):
         for size, volume_id in sources.items():
             kinds: dict[str, tuple[str, dict[str, Any]]] = {
                 "snapshot": ("snapshot", {"volume_id": volume_id}),
