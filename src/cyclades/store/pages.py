@@ -66,7 +66,11 @@ def _after(columns: list[sa.ColumnElement[Any]], keys: Sequence[Key], place: lis
     if len({key.descending for key in keys}) == 1:
         # One row comparison, which an index over the same columns answers.
         left, right = sa.tuple_(*columns), sa.tuple_(*(sa.literal(value) for value in place))
-        return left < right if keys[0].descending else left > right
+        beyond = left < right if keys[0].descending else left > right
+        if isinstance(columns[0], sa.Column):
+            return beyond
+        # SQLite finds the place in an index over an expression only when that is compared by itself.
+        return sa.and_(columns[0] <= place[0] if keys[0].descending else columns[0] >= place[0], beyond)
     alternatives = []
     for i, (column, key) in enumerate(zip(columns, keys, strict=True)):
         beyond = column < place[i] if key.descending else column > place[i]

@@ -40,7 +40,11 @@ def _times() -> list[Column[int]]:
     ]
 
 
-def _alive(name: str, *columns: str, unique: bool = False) -> Index:
+# As `pages` sorts a name that may be missing.
+_BY_NAME = sa.text("coalesce(name, '')")
+
+
+def _alive(name: str, *columns: str | sa.TextClause, unique: bool = False) -> Index:
     """An index over the rows that are not deleted."""
     alive = sa.text("deleted_at IS NULL")
     return Index(name, *columns, unique=unique, sqlite_where=alive, postgresql_where=alive)
@@ -280,6 +284,7 @@ volume = Table(
     *_times(),
     _alive("ix_volume_project_alive", "project_id", "created_at", "id"),
     _alive("ix_volume_alive", "created_at", "id"),
+    _alive("ix_volume_project_name_alive", "project_id", _BY_NAME, "id"),
 )
 
 # `server_id` is one of our servers, `host_name` then its backend. An attachment without it is a client's own, of the
@@ -329,6 +334,7 @@ snapshot = Table(
     Column("held_since", Time),  # an admin, not an operation, keeps it in a transitional status (os-reset_status)
     *_times(),
     _alive("ix_snapshot_project_alive", "project_id", "created_at", "id"),
+    _alive("ix_snapshot_project_name_alive", "project_id", _BY_NAME, "id"),
     _alive("ix_snapshot_volume_alive", "volume_id"),
     _alive("ix_snapshot_alive", "created_at", "id"),
 )
@@ -495,16 +501,29 @@ idempotency = Table(
     Column("expires_at", Time, nullable=False, index=True),
 )
 
-# A running process of ours, as it says itself. `enabled` False is an operator's wish, kept over restarts.
+# A running process of ours, as it says itself. An engine's `id` is what it holds its leases as.
 service = Table(
     "service",
     metadata,
-    Column("host", Name, primary_key=True),
-    Column("kind", String(16), primary_key=True),  # api or engine
+    Column("id", String(128), primary_key=True),
+    Column("host", Name, nullable=False),
+    Column("kind", String(16), nullable=False),  # api or engine
     Column("version", String(32), nullable=False),
+    Column("started_at", Time, nullable=False),
+    Column("seen_at", Time, nullable=False),
+)
+
+# A pool, as the engine that looked last found it. `enabled` False is an operator's wish: it takes no new volumes.
+pool = Table(
+    "pool",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("engine", String(16), nullable=False),
+    Column("total", BigInteger, nullable=False),  # bytes, as are the next two
+    Column("free", BigInteger, nullable=False),
+    Column("promised", BigInteger, nullable=False),
     Column("enabled", Boolean, nullable=False, default=True),
     Column("disabled_reason", Name),
-    Column("started_at", Time, nullable=False),
     Column("seen_at", Time, nullable=False),
 )
 

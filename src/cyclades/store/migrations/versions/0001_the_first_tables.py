@@ -196,6 +196,18 @@ def upgrade() -> None:
         batch_op.create_index("ix_operation_resource", ["resource_id"], unique=False)
 
     op.create_table(
+        "pool",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("engine", sa.String(length=16), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("free", sa.BigInteger(), nullable=False),
+        sa.Column("promised", sa.BigInteger(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("disabled_reason", sa.String(length=255), nullable=True),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_pool")),
+    )
+    op.create_table(
         "quota_class",
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("resource", sa.String(length=300), nullable=False),
@@ -295,14 +307,13 @@ def upgrade() -> None:
 
     op.create_table(
         "service",
+        sa.Column("id", sa.String(length=128), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("version", sa.String(length=32), nullable=False),
-        sa.Column("enabled", sa.Boolean(), nullable=False),
-        sa.Column("disabled_reason", sa.String(length=255), nullable=True),
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("host", "kind", name=op.f("pk_service")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_service")),
     )
     op.create_table(
         "volume_type",
@@ -449,6 +460,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("deleted_at IS NULL"),
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
+        batch_op.create_index(
+            "ix_volume_project_name_alive",
+            ["project_id", sa.literal_column("coalesce(name, '')"), "id"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        )
 
     op.create_table(
         "volume_type_access",
@@ -580,6 +598,13 @@ def upgrade() -> None:
         batch_op.create_index(
             "ix_snapshot_project_alive",
             ["project_id", "created_at", "id"],
+            unique=False,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_snapshot_project_name_alive",
+            ["project_id", sa.literal_column("coalesce(name, '')"), "id"],
             unique=False,
             sqlite_where=sa.text("deleted_at IS NULL"),
             postgresql_where=sa.text("deleted_at IS NULL"),
