@@ -20,6 +20,15 @@ from cyclades.store.database import Database
 
 Body = Callable[[Whole, str], dict[str, Any]]  # the cloud, and a name that is different in another request
 
+
+def _managed(name: str) -> dict[str, Any]:
+    return {"volume": {"name": name, "host": "cyclades@local#local", "ref": {"source-name": "disk"}}}
+
+
+def _managed_snapshot(cloud: Whole, name: str) -> dict[str, Any]:
+    return {"snapshot": {"name": name, "volume_id": cloud.ids["volume_id"], "ref": {"source-name": "disk"}}}
+
+
 # What each of them takes.
 _MAKES: dict[str, Body] = {
     "/v3/users": lambda cloud, name: {"user": {"name": name, "password": "secret"}},
@@ -34,6 +43,10 @@ _MAKES: dict[str, Body] = {
     "/attachments": lambda cloud, name: {
         "attachment": {"volume_uuid": cloud.ids["volume_id"], "connector": {"host": name}}
     },
+    "/os-volume-manage": lambda cloud, name: _managed(name),
+    "/manageable_volumes": lambda cloud, name: _managed(name),
+    "/os-snapshot-manage": lambda cloud, name: _managed_snapshot(cloud, name),
+    "/manageable_snapshots": lambda cloud, name: _managed_snapshot(cloud, name),
     "/types": lambda cloud, name: {"volume_type": {"name": name}},
     "/flavors": lambda cloud, name: {"flavor": {"name": name, "ram": 1, "vcpus": 1, "disk": 1}},
     "/os-keypairs": lambda cloud, name: {"keypair": {"name": name, "type": "ssh", "public_key": PUBLIC_KEY}},

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.crash import scenarios_images, scenarios_servers
+from tests.crash import scenarios_images, scenarios_servers, scenarios_volume_data
+from tests.crash.scenarios_volume_data import a_snapshot, take_snapshot
 from tests.crash.stage import Stage
 
 from cyclades.operations import (
-    snapshot_create,
     snapshot_delete,
     volume_create,
     volume_delete,
@@ -27,16 +27,6 @@ async def a_volume(stage: Stage, **wanted: Any) -> str:
     """A volume of 1 GiB that is there."""
     asked = replace(Wanted(size=1), **wanted)
     return await stage.do(lambda tx: volume_create.start(tx, stage.caller, stage.settings, asked))  # type: ignore[no-any-return]
-
-
-async def a_snapshot(stage: Stage, volume_id: str) -> str:
-    return await stage.do(lambda tx: _snapshot(tx, stage, volume_id))  # type: ignore[no-any-return]
-
-
-def _snapshot(tx: Any, stage: Stage, volume_id: str) -> str:
-    return snapshot_create.start(
-        tx, stage.caller, stage.settings, volume_id, name=None, description=None, metadata={}, in_use=True
-    )
 
 
 async def _create(stage: Stage, wanted: Wanted) -> str:
@@ -88,13 +78,13 @@ async def extend_in_use(stage: Stage) -> str:
 
 async def snapshot(stage: Stage) -> str:
     volume_id = await a_volume(stage)
-    await stage.db.write(lambda tx: _snapshot(tx, stage, volume_id))
+    await stage.db.write(lambda tx: take_snapshot(tx, stage, volume_id))
     return await stage.latest_operation()
 
 
 async def snapshot_in_use(stage: Stage) -> str:
     volume_id = await scenarios_servers.a_plugged_volume(stage)
-    await stage.db.write(lambda tx: _snapshot(tx, stage, volume_id))
+    await stage.db.write(lambda tx: take_snapshot(tx, stage, volume_id))
     return await stage.latest_operation()
 
 
@@ -126,4 +116,5 @@ SCENARIOS: dict[str, Scenario] = {
     "snapshot_delete:in-use": delete_snapshot_in_use,
     **scenarios_images.SCENARIOS,
     **scenarios_servers.SCENARIOS,
+    **scenarios_volume_data.SCENARIOS,
 }

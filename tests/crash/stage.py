@@ -11,12 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cyclades.config import Settings, load
+from cyclades.config import PoolSettings, Settings, load
 from cyclades.engine import world as assembly
 from cyclades.engine.audit import differences
 from cyclades.engine.engine import Engine, Watch
 from cyclades.model import quota
 from cyclades.model.caller import Caller
+from cyclades.model.capabilities import POOL_SPEC
 from cyclades.model.units import MIB
 from cyclades.operations import image_delete, server_delete, snapshot_delete, volume_delete
 from cyclades.operations.base import World, new_id
@@ -25,6 +26,8 @@ from cyclades.store import quotas, schema, volume_types
 from cyclades.store.database import Database, Tx
 
 PROJECT = "0" * 32
+OTHER_POOL = "other"  # beside the default one
+SAME_POOL_TYPE, OTHER_POOL_TYPE = "same-pool", "other-pool"  # volume types, beside the default one
 LIMIT = 120.0  # seconds that anything may take before a test gives up
 
 
@@ -131,6 +134,10 @@ class Stage:
         usage = await self.db.read(lambda tx: quotas.usage(tx, PROJECT))
         assert not any(usage.values()), usage
         for pool in self.world.pools.values():
+            for file in (self.settings.data / "pools" / pool.name / "incoming").iterdir():
+                file.unlink()
+            for found in await pool.adoptable():
+                await pool.delete(found.name)  # what was let go of
             assert await pool.disks() == []
             assert await pool.tidy() == []
         assert [
@@ -150,12 +157,19 @@ async def stage(db: Database, directory: Path) -> AsyncIterator[Stage]:
     # No guest is there to answer.
     settings = load(None, {}, data=str(directory), database__url=url, compute__stop_seconds=0.1)
     settings.backends[0].accelerator = "tcg"
+    settings.pools = (PoolSettings("local"), PoolSettings(OTHER_POOL))
     world = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()
-    await db.write(
-        lambda tx: volume_types.add(tx, new_id(), name="standard", is_public=True, is_default=True, extra_specs={})
-    )
+
+    def add_types(tx: Tx) -> None:
+        public = {"is_public": True, "extra_specs": {}}
+        volume_types.add(tx, new_id(), name="standard", is_default=True, **public)
+        volume_types.add(tx, new_id(), name=SAME_POOL_TYPE, is_default=False, **public)
+        specs = {POOL_SPEC: OTHER_POOL}
+        volume_types.add(tx, new_id(), name=OTHER_POOL_TYPE, is_default=False, **public | {"extra_specs": specs})
+
+    await db.write(add_types)
     try:
         yield Stage(db, settings, world)
     finally:

@@ -18,7 +18,7 @@ VOLUME_TRANSITIONAL = frozenset({"creating", "deleting", "attaching", "detaching
 VOLUME_ERROR = frozenset({"error", "error_deleting", "error_extending", "error_managing", "error_restoring"})
 SNAPSHOT_ERROR = frozenset({"error", "error_deleting"})
 SNAPSHOT_STEADY = frozenset({"available", *SNAPSHOT_ERROR})
-SNAPSHOT_TRANSITIONAL = frozenset({"creating", "deleting"})
+SNAPSHOT_TRANSITIONAL = frozenset({"creating", "deleting", "restoring", "unmanaging"})
 SERVER_TRANSITIONAL = frozenset({"BUILD", "REBOOT", "HARD_REBOOT"})
 
 # action → the statuses of a volume that allow it
@@ -44,6 +44,7 @@ VOLUME_ACTIONS: dict[str, frozenset[str]] = {
     "reassign": frozenset({"available"}),
     # From its server, when that is deleted, or from a client: whatever it is, as long as no operation owns it.
     "part": VOLUME_STEADY | VOLUME_TRANSITIONAL,
+    "force_detach": VOLUME_STEADY | VOLUME_TRANSITIONAL,
     "purge": VOLUME_STEADY | VOLUME_TRANSITIONAL,
     "reset": VOLUME_STEADY | VOLUME_TRANSITIONAL,
 }
@@ -71,13 +72,15 @@ SNAPSHOT_ACTIONS: dict[str, frozenset[str]] = {
     "revert": frozenset({"available"}),
 }
 SNAPSHOT_PROMISES = frozenset({"available"})
-SNAPSHOT_RESETS = SNAPSHOT_PROMISES | SNAPSHOT_ERROR | SNAPSHOT_TRANSITIONAL
+SNAPSHOT_RESETS = SNAPSHOT_PROMISES | SNAPSHOT_ERROR | {"creating", "deleting"}
 
 
 def wrong_status(resource: str, action: str, allowed: Collection[str], status: str | None) -> WrongState:
     """The refusal of an action that this status does not allow."""
     wanted, verb = " or ".join(sorted(allowed)), action.replace("_", "-")
     message = f"Invalid {resource}: its status must be {wanted} to {verb} it, but it is {status}."
+    if status in allowed:
+        message = f"Invalid {resource}: it is {status}, and an operation is at work on it."
     return WrongState(f"{resource}-{action}", message, resource=resource)
 
 

@@ -59,6 +59,13 @@ class Work(Generic[A]):
         snapshot = dict(self.data)
         await self.world.db.write(lambda tx: rows.record(tx, self.id, self.token, data=snapshot))
 
+    async def still(self) -> None:
+        """For pools, asked while a disk is held: what is done twice must not be done late, when the disk may be in use
+        again. Raises (`rows.LeaseLost`) if another engine has the operation now, or brought it to its end."""
+        row = await self.world.db.read(lambda tx: rows.get(tx, self.id))
+        if row is None or row.ended_at is not None or row.lease_token != self.token:
+            raise rows.LeaseLost(self.id)
+
     async def progress(self, fraction: float) -> None:
         """Tell how far the present step is, from 0.0 to 1.0."""
         await self.world.db.write(lambda tx: rows.record(tx, self.id, self.token, progress=fraction))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import BinaryIO
 
 from cyclades.config import Settings
 from cyclades.model.units import KIB, MIB
+from cyclades.pools.base import Progress
 
 _BLOCK = 64 * KIB  # the grain of holes
 _ZEROS = bytes(_BLOCK)
 _PIECE = MIB  # bytes read at a time
+_TELL_SECONDS = 1.0  # between two tellings of progress
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,39 @@ class Writer:
         """Return when a crash can no longer lose the file."""
         os.ftruncate(self._file, self._size)
         os.fsync(self._file)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_directory(self._path)
         return Written(self._size, self._md5.hexdigest(), self._sha512.hexdigest())
 
     def close(self) -> None:
         os.close(self._file)
+
+
+def _sync_directory(path: Path) -> None:
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+async def digest(path: Path, progress: Progress) -> Written:
+    """What is told of a whole file that another program wrote, and flushed. A crash can no longer lose its name when
+    this returns."""
+    await asyncio.to_thread(_sync_directory, path)
+    size, done, told = path.stat().st_size, 0, time.monotonic()
+    md5, sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
+
+    def update(data: bytes) -> None:
+        md5.update(data)
+        sha512.update(data)
+
+    async for data in pieces(open_to_read(path), 0, size):
+        await asyncio.to_thread(update, data)
+        done += len(data)
+        if time.monotonic() >= told + _TELL_SECONDS:
+            told = time.monotonic()
+            await progress(done / size)
+    return Written(size, md5.hexdigest(), sha512.hexdigest())
 
 
 def open_to_read(path: Path) -> BinaryIO:

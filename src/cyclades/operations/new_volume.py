@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from cyclades.config import Settings
 from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
-from cyclades.model.errors import Invalid, OverQuota
+from cyclades.model.errors import Invalid
 from cyclades.model.names import image_disk, snapshot_disk, volume_disk
 from cyclades.model.status import SNAPSHOT_ACTIONS, VOLUME_ACTIONS, wrong_status
 from cyclades.model.units import GIB, gib_to_hold
@@ -64,12 +64,15 @@ class _Origin:
     values: dict[str, Any] = field(default_factory=dict)
 
 
-def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: str) -> Plan:
-    """Check the rules, add the row in status `creating`, owned by the operation `op_id`, and take the quota."""
+def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: str, on_server: bool = False) -> Plan:
+    """Check the rules, add the row in status `creating`, owned by the operation `op_id`, and take the quota.
+    `on_server`: it is made for a server, and need not live without one."""
     origin = _origin(tx, caller, wanted)
     size = _size(settings, wanted, origin)
     type_row = _type(tx, caller, wanted, origin)
-    kind = capabilities.kind_of(type_row.extra_specs, {pool.name: pool.engine for pool in settings.pools})
+    kind = capabilities.kind_of(type_row.extra_specs, settings.pool_engines)
+    if not on_server:
+        capabilities.require_detachable(kind, settings.pool_engines)
     if origin.pool is not None and origin.pool != kind.pool:
         raise Invalid(
             "source-in-other-pool",
@@ -77,10 +80,8 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
             "a volume is made in its source's pool.",
             field="volume_type",
         )
-    zone = wanted.availability_zone or settings.api.availability_zone
-    if zone != settings.api.availability_zone:
-        raise Invalid("availability-zone", f"Availability zone '{zone}' is invalid.", field="availability_zone")
-    _metadata(settings, wanted.metadata)
+    zone = checked_zone(settings, type_row, wanted.availability_zone)
+    check_metadata(settings, wanted.metadata)
     volume_id = new_id()
     volumes.add(
         tx,
@@ -93,15 +94,15 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
         size=size,
         volume_type_id=type_row.id,
         pool=kind.pool,
+        multiattach=capabilities.wants_multiattach(type_row.extra_specs),
         consumes_quota=wanted.consumes_quota,
         metadata=wanted.metadata,
         availability_zone=zone,
         operation_id=op_id,
         **origin.values,
     )
-    quotas.take(
-        tx, settings.quotas, caller.project_id, quota.of_volume(size, type_row.name, consumes=wanted.consumes_quota)
-    )
+    amounts = quota.of_volume(size, type_id=type_row.id, consumes=wanted.consumes_quota)
+    quotas.take(tx, settings.quotas, caller.project_id, amounts, volume_size=size)
     copy_id = new_id() if wanted.source == "volume" else None
     return Plan(volume_id, kind.pool, size, wanted.source, wanted.source_id, copy_id)
 
@@ -112,7 +113,7 @@ def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
     assert wanted.source_id is not None
     if wanted.source == "image":
         image = images.usable(tx, caller, wanted.source_id)
-        least = max(image.min_disk, gib_to_hold(image.virtual_size or image.size or 0), 1)
+        least = least_size(image)
         values = {"image_id": image.id, "bootable": True, "image_metadata": images.as_volume_metadata(image)}
         return _Origin(least, values=values)
     if wanted.source == "snapshot":
@@ -125,6 +126,12 @@ def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
     if source.status not in VOLUME_ACTIONS["clone"]:
         raise wrong_status("volume", "clone", VOLUME_ACTIONS["clone"], source.status)
     return _from_volume(source, source.size, source_volid=source.id)
+
+
+def least_size(image: Row[Any]) -> int:
+    """GiB that a volume made from an image must have."""
+    least: int = max(image.min_disk, gib_to_hold(image.virtual_size or image.size or 0), 1)
+    return least
 
 
 def _from_volume(parent: Row[Any], size: int, **values: Any) -> _Origin:
@@ -149,23 +156,29 @@ def _size(settings: Settings, wanted: Wanted, origin: _Origin) -> int:
 
 
 def check_size(settings: Settings, size: int) -> None:
-    """`size` is GiB; refused over what this cloud or its quota allows one volume."""
+    """`size` is GiB; refused over what this cloud allows one volume, whatever the quota."""
     if size > settings.limits.volume_gib:
         raise Invalid("size-most", f"A volume has at most {settings.limits.volume_gib} GiB.", field="size")
-    most = settings.quotas.per_volume_gigabytes
-    if 0 <= most < size:
-        raise OverQuota("per_volume_gigabytes", asked=size, used=0, limit=most)
 
 
 def _type(tx: Tx, caller: Caller, wanted: Wanted, origin: _Origin) -> Row[Any]:
     if wanted.type is not None:
-        return volume_types.find(tx, wanted.type, all_types=caller.is_admin)
+        return volume_types.find(tx, wanted.type, caller.scope)
     if origin.volume_type_id is not None:
-        return volume_types.get(tx, origin.volume_type_id, all_types=True)
-    return volume_types.default(tx)
+        return volume_types.get(tx, origin.volume_type_id, None)
+    return volume_types.default(tx, caller.project_id)
 
 
-def _metadata(settings: Settings, metadata: dict[str, str]) -> None:
+def checked_zone(settings: Settings, type_row: Row[Any], asked: str | None) -> str:
+    """The availability zone of a new volume."""
+    zone = asked or settings.api.availability_zone
+    if zone != settings.api.availability_zone:
+        raise Invalid("availability-zone", f"Availability zone '{zone}' is invalid.", field="availability_zone")
+    capabilities.check_zone(type_row.extra_specs, zone)
+    return zone
+
+
+def check_metadata(settings: Settings, metadata: dict[str, str]) -> None:
     if len(metadata) > settings.limits.metadata_items:
         raise Invalid(
             "metadata-items", f"At most {settings.limits.metadata_items} metadata items are kept.", field="metadata"

@@ -166,7 +166,7 @@ def _disks(tx: Tx, caller: Caller, asked: Asked, flavor: Row[Any]) -> list[Disk]
 def _part(tx: Tx, caller: Caller, settings: Settings, server_id: str, op_id: str, index: int, disk: Disk) -> Part:
     """The rows of one disk: the volume, made or given to the operation, and its attachment."""
     if disk.new is not None:
-        planned = plan(tx, caller, settings, disk.new, op_id=op_id)
+        planned = plan(tx, caller, settings, disk.new, op_id=op_id, on_server=True)
         volume_id, generation = planned.volume_id, 1
         volumes.change(tx, volume_id, generation=generation)
     else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from sqlalchemy import Row
 
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Fault, NotFound, WrongState
@@ -26,6 +27,9 @@ class Args(msgspec.Struct):
     generation: int
 
 
+A = TypeVar("A", bound=Args)  # also of what makes the volume first (`volume_create_attached`)
+
+
 def start(
     tx: Tx,
     caller: Caller,
@@ -43,13 +47,32 @@ def start(
     if row.project_id != server.project_id:
         raise NotFound("volume", volume_id)
     servers.require(server, caller, "attach")
-    plugged = attachments.of_server(tx, server.id)
-    index = free_index({other.disk_index for other in plugged})
-    attachment_id, op_id = new_id(), new_id()
+    op_id = new_id()
     generation = claim_row(tx, row, op_id)
-    if any(other.volume_id == row.id for other in plugged):
+    if any(other.volume_id == row.id for other in attachments.of_server(tx, server.id)):
         text = f"Invalid volume: volume {row.id} is attached to server {server.id} already."
         raise WrongState("volume-attach", text, resource="volume")
+    args = add_row(
+        tx,
+        server,
+        row,
+        generation,
+        op_id,
+        device=device,
+        mode=mode,
+        tag=tag,
+        delete_on_termination=delete_on_termination,
+    )
+    submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)
+    return args.attachment_id
+
+
+def add_row(
+    tx: Tx, server: Row[Any], row: Row[Any], generation: int, op_id: str, *, device: str | None = None, **values: Any
+) -> Args:
+    """The attachment of a volume that the operation owns, at the server's next free index."""
+    index = free_index({other.disk_index for other in attachments.of_server(tx, server.id)})
+    attachment_id = new_id()
     attachments.add(
         tx,
         attachment_id,
@@ -60,15 +83,11 @@ def start(
         host_name=server.backend,
         status="attaching",
         device=device or device_of(index),
-        mode=mode,
-        tag=tag,
-        delete_on_termination=delete_on_termination,
         generation=generation,
         operation_id=op_id,
+        **values,
     )
-    args = Args(attachment_id, server.id, server.backend, row.id, row.pool, generation)
-    submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)
-    return attachment_id
+    return Args(attachment_id, server.id, server.backend, row.id, row.pool, generation)
 
 
 def claim_row(tx: Tx, row: Any, op_id: str) -> int:
@@ -78,13 +97,13 @@ def claim_row(tx: Tx, row: Any, op_id: str) -> int:
     return generation
 
 
-async def claim(work: Work[Args]) -> None:
+async def claim(work: Work[A]) -> None:
     args = work.args
     pool = work.world.pools[args.pool]
     await pool.claim(volume_disk(args.volume_id), owner(args.backend, args.server_id), args.generation)
 
 
-async def release(work: Work[Args]) -> None:
+async def release(work: Work[A]) -> None:
     args = work.args
     if work.data.get("still_plugged"):
         return
@@ -92,7 +111,7 @@ async def release(work: Work[Args]) -> None:
     await pool.release(volume_disk(args.volume_id), owner(args.backend, args.server_id), args.generation)
 
 
-async def plug(work: Work[Args]) -> None:
+async def plug(work: Work[A]) -> None:
     args = work.args
     plugged = await work.world.db.read(lambda tx: attachments.with_volumes(tx, args.server_id))
     mine = next((row for row in plugged if row.operation_id == work.id), None)
@@ -100,7 +119,7 @@ async def plug(work: Work[Args]) -> None:
         await work.world.backends[args.backend].plug(args.server_id, plug_of(work.world, mine))
 
 
-async def unplug(work: Work[Args]) -> None:
+async def unplug(work: Work[A]) -> None:
     """What was plugged and cannot be taken away again stays the server's."""
     args = work.args
     patience = work.world.settings.compute.unplug_seconds
@@ -113,7 +132,7 @@ async def unplug(work: Work[Args]) -> None:
     work.data["still_plugged"] = False
 
 
-def done(tx: Tx, work: Work[Args]) -> None:
+def done(tx: Tx, work: Work[A]) -> None:
     args = work.args
     volumes.finish(tx, args.volume_id, work.id, status="in-use")
     attachments.finish(tx, args.attachment_id, work.id, status="attached", attached_at=now())

@@ -134,7 +134,7 @@ class Pool(Protocol):
         (`LiveDisk.resize`). Never shrinks (`Failed`)."""
         ...
 
-    async def delete(self, disk: str, live: FindLive = at_rest) -> None:
+    async def delete(self, disk: str, live: FindLive = at_rest, still: StillWanted = wanted) -> None:
         """Forget a disk, of any kind. Space that no other disk shares is free when this returns.
         For a snapshot, `live` finds the QEMU that has its volume open, so that layers can be merged."""
         ...

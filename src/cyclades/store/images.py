@@ -119,6 +119,9 @@ def used_by(tx: Tx, image_id: str, *, besides: str) -> bool:
     return tx.execute(found.limit(1)).first() is not None
 
 
+_OF_A_VOLUME = ("image_id", "image_name", "checksum", "container_format", "disk_format", "min_disk", "min_ram", "size")
+
+
 def as_volume_metadata(row: Row[Any]) -> dict[str, str]:
     """What a volume keeps of the image that it was made from (Cinder's `volume_image_metadata`)."""
     kept = {
@@ -132,3 +135,9 @@ def as_volume_metadata(row: Row[Any]) -> dict[str, str]:
         "size": str(row.size),
     }
     return {**row.properties, **kept}
+
+
+def properties_of_volume(volume: Row[Any]) -> dict[str, str]:
+    """What an image that is made from a volume says of it: the properties of the image that the volume was made from."""
+    kept: dict[str, str] = volume.image_metadata or {}
+    return {name: value for name, value in kept.items() if name not in _OF_A_VOLUME}

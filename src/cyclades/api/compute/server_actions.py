@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from cyclades.api.compute.schemas import OBJECT_OR_NULL, closed
 from cyclades.api.compute.service import SERVICE
+from cyclades.api.http.ended import until_ended
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import Schema
 from cyclades.model.errors import Unavailable
 from cyclades.operations import server_console, server_reboot, server_start, server_stop
-from cyclades.store import operations
-from cyclades.store.database import Database
 
 _PATH = "/servers/{server_id}/action"
 _CONSOLE_LIMIT = 20.0  # seconds that an engine may take to read a console
-_LOOK_AGAIN = 0.1  # seconds, where the engine is another process and does not wake us
 
 _EMPTY: Schema = {"anyOf": [OBJECT_OR_NULL, {"const": ""}]}
 
@@ -51,29 +48,8 @@ async def console(request: Request) -> dict[str, Any]:
     length = request.body["os-getConsoleOutput"].get("length")
     lines = None if length is None or int(length) < 0 else int(length)
     op_id = await request.db.write(lambda tx: server_console.start(tx, request.caller, request.ids["server_id"], lines))
-    ended = await _ended(request.db, op_id)
+    ended = await until_ended(request.db, op_id, _CONSOLE_LIMIT)
     if ended is None or ended.state != "done":
         reason = ended.reason if ended is not None else "No engine has answered in time."
         raise Unavailable("console", f"The console cannot be read now: {reason}")
     return {"output": ended.data["output"]}
-
-
-async def _ended(db: Database, op_id: str) -> Any:
-    """The operation once it has ended, or None if that takes too long."""
-    woken = asyncio.Event()
-    stop_listening = db.listen("ended", woken.set)
-    try:
-        async with asyncio.timeout(_CONSOLE_LIMIT):
-            while True:
-                woken.clear()
-                row = await db.read(lambda tx: operations.get(tx, op_id))
-                if row is not None and row.ended_at is not None:
-                    return row
-                try:
-                    await asyncio.wait_for(woken.wait(), _LOOK_AGAIN)
-                except TimeoutError:
-                    continue
-    except TimeoutError:
-        return None
-    finally:
-        stop_listening()

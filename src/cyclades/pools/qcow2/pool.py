@@ -177,7 +177,7 @@ class Qcow2Pool:
                     await in_thread(files.sync, path)
             await self._db.write(lambda tx: rows.change(tx, volume.layer_id, size=size))
 
-    async def delete(self, disk: str, live: FindLive = at_rest) -> None:
+    async def delete(self, disk: str, live: FindLive = at_rest, still: StillWanted = wanted) -> None:
         row = await self._layers.find(_checked(disk))
         if row is None:
             # A try before this one may have come as far as the name.
@@ -186,6 +186,7 @@ class Qcow2Pool:
         if row.half:
             await self._settle_volume_of(row.layer_id, live)
         async with self._layers.hold_disk(disk):
+            await still()
             row = await self._layers.find(disk)
             if row is None:
                 return
