@@ -88,7 +88,9 @@ class _Follower:
     async def _settle(self, server_id: str) -> bool:
         """Write what the backend shows; False if that has to wait for an operation or for another look."""
         try:
-            row = await self.world.db.read(lambda tx: servers.get(tx, server_id, None))
+            row, plugged = await self.world.db.read(
+                lambda tx: (servers.get(tx, server_id, None), attachments.of_server(tx, server_id))
+            )
         except NotFound:
             return True
         if row.operation_id is not None:
@@ -98,6 +100,7 @@ class _Follower:
         except Fault as fault:
             log.warning("news.look", backend=self.backend.name, server=server_id, reason=str(fault))
             return False
+        self.let_go += _missed(plugged, seen)
         values = _correction(row, seen)
         if not values:
             return True
@@ -119,14 +122,27 @@ def _correction(row: Row[Any], seen: SeenServer) -> dict[str, Any]:
     return wanted if any(getattr(row, name) != value for name, value in wanted.items()) else {}
 
 
+def _missed(plugged: list[Row[Any]], seen: SeenServer) -> list[News]:
+    """The volumes that a running guest let go of while nobody listened."""
+    if seen.power not in ("running", "paused"):
+        return []
+    there = {disk.volume_id for disk in seen.disks}
+    return [
+        News(seen.server_id, "unplugged", row.volume_id, row.generation)
+        for row in plugged
+        if row.status == "attached" and row.volume_id not in there
+    ]
+
+
 def _complete_detach(tx: Tx, news: News) -> bool:
-    """End the detach that we had given up on; False if that has to wait. News of another attachment is dropped."""
+    """End the detach that we had given up on; False if that has to wait. News of another attachment is dropped, and
+    that of a root: those stay."""
     try:
         server = servers.hold(tx, news.server_id, None)
         row = attachments.get(tx, server.id, news.volume_id or "")
     except NotFound:
         return True
-    if row.generation != news.generation:
+    if row.generation != news.generation or row.is_root:
         return True
     if row.operation_id is not None or server.operation_id is not None:
         return False

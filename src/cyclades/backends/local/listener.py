@@ -82,16 +82,18 @@ class Listener:
                 if (await monitor.command("query-status"))["status"] == "shutdown":
                     await self._down(home)
                 gone = asyncio.create_task(monitor.gone())
+                waiting = asyncio.create_task(events.get())
                 try:
-                    while not gone.done():
-                        waiting = asyncio.create_task(events.get())
+                    while True:
                         await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
                         if not waiting.done():
-                            waiting.cancel()
-                            break
-                        await self._event(home, waiting.result()["event"], waiting.result()["data"])
+                            return
+                        event = waiting.result()
+                        waiting = asyncio.create_task(events.get())
+                        await self._event(home, event["event"], event["data"])
                 finally:
                     gone.cancel()
+                    waiting.cancel()
 
     async def _event(self, home: Home, name: str, data: dict[str, object]) -> None:
         if name == "SHUTDOWN" and data.get("guest"):
