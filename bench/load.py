@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bench.http import Answer, Connection, Origin
@@ -33,33 +33,40 @@ class Run:
         return self.count / self.seconds
 
 
-async def run(
-    origin: Origin, requests: Sequence[bytes], *, clients: int, seconds: float, most: int, keep: bool = False
-) -> Run:
-    """Send `requests`, over and over, from so many clients at once, for `seconds` or until there are `most` answers.
-    Each client has a connection and sends its next request when it has its answer. `keep`: the answers, too."""
-    result = Run()
-    connections = [Connection(origin) for _ in range(clients)]
-    endless = itertools.cycle(requests)
-    cpu, begun = time.process_time(), time.perf_counter()
-    until = begun + seconds
+class Clients:
+    """So many clients of one server, each with a connection of its own."""
 
-    async def client(connection: Connection) -> None:
-        sent = time.perf_counter()
-        while sent < until and result.count < most:
-            answer = await connection.exchange(next(endless))
-            answered = time.perf_counter()
-            result.latencies.append(answered - sent)
-            result.statuses[answer.status] += 1
-            if keep:
-                result.answers.append(answer)
-            sent = answered
+    def __init__(self, origin: Origin, number: int) -> None:
+        self._connections = [Connection(origin) for _ in range(number)]
 
-    try:
-        await asyncio.gather(*(client(connection) for connection in connections))
-    finally:
-        for connection in connections:
+    async def once(self, requests: Iterable[bytes]) -> list[Answer]:
+        """To warm up, each sends one request, one client after the other: a server that is busy with the requests of
+        some takes the connections of others slowly."""
+        return [await c.exchange(request) for c, request in zip(self._connections, itertools.cycle(requests))]
+
+    async def run(self, requests: Iterable[bytes], *, seconds: float, most: int, keep: bool = False) -> Run:
+        """Send `requests`, over and over, all clients at once, for `seconds` or until there are `most` answers. Each
+        sends its next request when it has its answer. `keep`: the answers, too."""
+        result, endless = Run(), itertools.cycle(requests)
+        cpu, begun = time.process_time(), time.perf_counter()
+        until = begun + seconds
+
+        async def client(connection: Connection) -> None:
+            sent = time.perf_counter()
+            while sent < until and result.count < most:
+                answer = await connection.exchange(next(endless))
+                answered = time.perf_counter()
+                result.latencies.append(answered - sent)
+                result.statuses[answer.status] += 1
+                if keep:
+                    result.answers.append(answer)
+                sent = answered
+
+        await asyncio.gather(*(client(connection) for connection in self._connections))
+        result.seconds = time.perf_counter() - begun
+        result.own_cpu = time.process_time() - cpu
+        return result
+
+    def close(self) -> None:
+        for connection in self._connections:
             connection.close()
-    result.seconds = time.perf_counter() - begun
-    result.own_cpu = time.process_time() - cpu
-    return result

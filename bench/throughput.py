@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import msgspec
 
-from bench import fill, load
+from bench import fill
 from bench.cloud import Cloud
 from bench.endpoint import Broken, Endpoint, until
 from bench.figures import p50, percentile
-from bench.load import Run
+from bench.http import Answer
+from bench.load import Clients
 from bench.options import Options
 
-_WARM_UP = 0.1  # of the time that is counted
 _SAMPLE = 5_000  # different volumes that are asked for
 _DRAIN_LOOK = 0.1  # seconds between looks whether all volumes are made
 _POST = "POST volume"
@@ -74,36 +74,52 @@ async def _count(
     cloud: Cloud | None,
     kind: str,
     requests: Sequence[bytes],
-    clients: int,
+    number: int,
     volumes: int,
     found: Throughput,
 ) -> None:
-    most = options.most_made if kind == _POST else options.most
-    for seconds in (options.seconds * _WARM_UP, options.seconds):
-        cpu, begun = cloud.cpu() if cloud else 0.0, time.perf_counter()
-        run = await load.run(
-            endpoint.volume.origin, requests, clients=clients, seconds=seconds, most=most, keep=kind == _POST
-        )
-        for answer in run.answers:
-            if answer.status == HTTPStatus.ACCEPTED:
-                endpoint.made[f"/volumes/{msgspec.json.decode(answer.body)['volume']['id']}"] = None
-        _check(kind, run)
-        if kind == _POST:
+    """Count one kind of request by `number` clients."""
+    makes = kind == _POST
+    clients = Clients(endpoint.volume.origin, number)
+    try:
+        warm = await clients.once(requests)
+        _keep(endpoint, warm)
+        _check(kind, [answer.status for answer in warm])
+        if makes:
             await _drain(endpoint)
-        whole = time.perf_counter() - begun
-        each = (cloud.cpu() - cpu) / run.count if cloud else None
+        cpu, begun = cloud.cpu() if cloud else 0.0, time.perf_counter()
+        most = options.most_made if makes else options.most
+        run = await clients.run(requests, seconds=options.seconds, most=most, keep=makes)
+        _keep(endpoint, run.answers)
+        _check(kind, run.statuses)
+        if makes:
+            await _drain(endpoint)
+    finally:
+        clients.close()
+    whole = time.perf_counter() - begun
+    each = (cloud.cpu() - cpu) / run.count if cloud else None
     found.own_share = max(found.own_share, run.own_cpu / run.seconds)
     middle, late = p50(run.latencies), percentile(run.latencies, 95)
-    goal = _GOALS.get((kind, clients), "")
-    found.lines.append(Line(kind, volumes, clients, run.rate, middle, late, each, goal))
-    if kind == _POST:
-        found.lines.append(Line(MADE, volumes, clients, run.count / whole, None, None, each, ""))
+    found.lines.append(Line(kind, volumes, number, run.rate, middle, late, each, _GOALS.get((kind, number), "")))
+    if makes:
+        found.lines.append(Line(MADE, volumes, number, run.count / whole, None, None, each, ""))
 
 
-def _check(kind: str, run: Run) -> None:
-    wanted = HTTPStatus.ACCEPTED if kind == _POST else HTTPStatus.OK
-    if set(run.statuses) - {wanted}:
-        raise Broken(f"{kind} was not answered {wanted:d} each time: {dict(run.statuses)}")
+def _right(kind: str) -> int:
+    """The status of a right answer."""
+    return HTTPStatus.ACCEPTED if kind == _POST else HTTPStatus.OK
+
+
+def _keep(endpoint: Endpoint, answers: Iterable[Answer]) -> None:
+    """Remember what was made, so that it is deleted whatever else the answers say."""
+    for answer in answers:
+        if answer.status == HTTPStatus.ACCEPTED:
+            endpoint.made[f"/volumes/{msgspec.json.decode(answer.body)['volume']['id']}"] = None
+
+
+def _check(kind: str, statuses: Collection[int]) -> None:
+    if wrong := set(statuses) - {_right(kind)}:
+        raise Broken(f"{kind} was answered {', '.join(map(str, sorted(wrong)))}")
 
 
 async def _drain(endpoint: Endpoint) -> None:

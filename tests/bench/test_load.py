@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bench.http import Connection, Origin
-
-from bench import load
+from bench.load import Clients
 
 LIMIT = 60.0  # seconds, for a busy machine
 
@@ -52,7 +51,12 @@ async def test_a_run_is_bounded_by_its_answers() -> None:
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
     async with server(*[ok] * 100) as (origin, asked), asyncio.timeout(LIMIT):
         requests = [origin.request("GET", "/a", {}), origin.request("GET", "/b", {})]
-        run = await load.run(origin, requests, clients=3, seconds=LIMIT, most=30, keep=True)
+        clients = Clients(origin, 3)
+        assert [answer.body for answer in await clients.once(requests)] == [b"{}"] * 3
+        assert len(asked) == 3
+        asked.clear()
+        run = await clients.run(requests, seconds=LIMIT, most=30, keep=True)
+        clients.close()
     assert 30 <= run.count <= 32  # those on their way are still answered
     assert run.statuses == {200: run.count}
     assert len(run.answers) == run.count == len(asked)
