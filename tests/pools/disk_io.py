@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from cyclades.pools import qemu_img
 from cyclades.pools.base import Blockdev, Pool
 
 
@@ -46,3 +48,30 @@ async def content(pool: Pool, disk: str, directory: Path) -> bytes:
     body = target.read_bytes()
     target.unlink()
     return body
+
+
+async def parts(pool: Pool, disk: str, directory: Path, *places: tuple[int, int]) -> list[bytes]:
+    """Offset and length each of a disk that nobody has open and that is too large to read whole."""
+    target = directory / "parts.raw"
+    await pool.export(disk, target, "raw")
+    with target.open("rb") as file:
+        found = [os.pread(file.fileno(), length, offset) for offset, length in places]
+    target.unlink()
+    return found
+
+
+async def same(directory: Path, *disks: tuple[Pool, str]) -> bool:
+    """Whether two disks that nobody has open hold the same, in the same size."""
+    files = [directory / "one.raw", directory / "other.raw"]
+    for (pool, disk), file in zip(disks, files, strict=True):
+        await pool.export(disk, file, "raw")
+    try:
+        await qemu_img.run("compare", "-q", "-s", "-f", "raw", "-F", "raw", *files)
+    except qemu_img.QemuImgError as error:
+        if error.code != 1:
+            raise
+        return False
+    finally:
+        for file in files:
+            file.unlink()
+    return True
