@@ -21,7 +21,7 @@ from cyclades.cli import database, first_start, listening, logs
 from cyclades.cli.directory import alone_in
 from cyclades.cli.refused import Refused
 from cyclades.config import Settings
-from cyclades.engine import news, wake
+from cyclades.engine import news, presence, wake
 from cyclades.engine import world as assembly
 from cyclades.engine.engine import Engine
 from cyclades.engine.housekeeping import keep_house
@@ -131,11 +131,14 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
     world = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()
+    engine = Engine(world, alone=db.is_sqlite)
     work: list[Coroutine[Any, Any, Any]] = [
-        Engine(world, alone=db.is_sqlite).run(),
+        engine.run(),
         keep_house(db, settings),
         _tidy(world),
+        presence.be_seen(db, "engine", engine.owner),
     ]
+    work += [presence.report(db, pool) for pool in world.pools.values()]
     work += [news.follow(world, backend) for backend in world.backends.values()]
     try:
         async with _together(work, stopping):
@@ -155,7 +158,11 @@ async def _api(settings: Settings, db: Database, where: socket.socket, stopping:
     logins = Logins(settings.identity)
     app = application(SERVICES, Shared(db, settings, keys, tokens, logins))
     try:
-        work = [revocations.follow(), image_upload.keep_recovering(db, settings)]
+        work = [
+            revocations.follow(),
+            image_upload.keep_recovering(db, settings),
+            presence.be_seen(db, "api", presence.own_id()),
+        ]
         async with _together(work, stopping), listening.serving(app, settings.api, where):
             yield
     finally:

@@ -95,7 +95,12 @@ def check_zone(extra_specs: Mapping[str, str], zone: str) -> None:
 
 
 def capabilities(kind: Kind, pools: Mapping[str, str]) -> Capabilities:
-    return _OF_POOL[pools[kind.pool]]
+    return of_pool(kind.pool, pools)
+
+
+def of_pool(pool: str, pools: Mapping[str, str]) -> Capabilities:
+    """Of all volumes in a pool."""
+    return _OF_POOL[pools[pool]]
 
 
 def refuse_unless(can: bool, what: str, engine: str) -> None:

@@ -21,6 +21,7 @@ from cyclades.operations.live import find_live
 from cyclades.pools.base import Progress, no_progress
 from cyclades.store import images, quotas, snapshots, volume_types, volumes
 from cyclades.store.database import Tx
+from cyclades.store.pools import require_open
 
 Source = Literal["blank", "image", "snapshot", "volume"]
 
@@ -80,6 +81,7 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
             "a volume is made in its source's pool.",
             field="volume_type",
         )
+    require_open(tx, kind.pool)
     zone = checked_zone(settings, type_row, wanted.availability_zone)
     check_metadata(settings, wanted.metadata)
     volume_id = new_id()

@@ -23,6 +23,7 @@ from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.turn import wait_for_users
 from cyclades.store import operations, quotas, snapshots, volume_types, volumes
 from cyclades.store.database import Tx
+from cyclades.store.pools import require_open
 
 
 class Args(msgspec.Struct):
@@ -59,6 +60,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_type: 
         _give_back_share(tx, row, row.volume_type_id)
         return
     _refuse_move(tx, row, new.name, kind.pool, may_move=may_move)
+    require_open(tx, kind.pool)
     op_id = new_id()
     volumes.begin(tx, row, "retype", status="retyping", op_id=op_id, migration_status="migrating")
     args = Args(row.id, row.size, row.volume_type_id, row.pool, new.id, kind.pool)

@@ -14,8 +14,8 @@ _DIRECTIONS = {"asc": False, "desc": True}
 
 
 def page(request: Request, sortable: Collection[str] | Mapping[str, str], *, default: str = "created_at:desc") -> Page:
-    """What `limit`, `marker`, `offset`, `sort` (or `sort_key` and `sort_dir`) ask for. `id` breaks ties. `sortable`: the
-    keys, or the column of each."""
+    """What `limit`, `marker`, `offset`, `sort` (or `sort_key` and `sort_dir`) ask for. `id` breaks ties. `sortable` are
+    the keys, or the column of each."""
     keys = _keys(request, sortable, default)
     return plain(request)._replace(keys=keys, marker=request.one("marker") or None)
 

@@ -1,0 +1,50 @@
+"""Processes say that they are there, and engines what their pools hold, so that no request has to ask them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from functools import partial
+
+import structlog
+
+from cyclades import __version__
+from cyclades.model.presence import SAID_EVERY
+from cyclades.pools.base import Pool
+from cyclades.store import pools, services
+from cyclades.store.database import Database
+
+log = structlog.get_logger("cyclades.presence")
+
+
+def own_id() -> str:
+    """What a process calls itself."""
+    return f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
+
+
+async def be_seen(db: Database, kind: str, service_id: str) -> None:
+    """Until cancelled: the process then says that it ends."""
+    say = partial(services.seen, service_id=service_id, host=socket.gethostname(), kind=kind, version=__version__)
+    try:
+        while True:
+            try:
+                await db.write(say)
+            except Exception:
+                log.exception("presence.service")
+            await asyncio.sleep(SAID_EVERY)
+    finally:
+        await db.write(partial(services.forget, service_id=service_id))
+
+
+async def report(db: Database, pool: Pool) -> None:
+    """What a pool holds, until cancelled. One that does not answer is not reported, and so counts as down."""
+    while True:
+        try:
+            usage = await pool.usage()
+            bytes_of = partial(pools.report, total=usage.total, free=usage.free, promised=usage.promised)
+            await db.write(partial(bytes_of, name=pool.name, engine=pool.engine))
+        except Exception:
+            log.exception("presence.pool", pool=pool.name)
+        await asyncio.sleep(SAID_EVERY)
