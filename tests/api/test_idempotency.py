@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.whole import PUBLIC_KEY, SERVICES, Whole, whole
+from tests.api.whole import PUBLIC_KEY, SERVICES, TRANSFER_KEY, Whole, whole
 
 from cyclades.api.http.service import Route, Service
 from cyclades.store import idempotency, schema
@@ -57,6 +57,10 @@ _MAKES: dict[str, Body] = {
         "volumeAttachment": {"volumeId": cloud.ids["volume_id"], "tag": name}
     },
 }
+_KEYS = {"first": TRANSFER_KEY, "second": "another"}
+for _path in ("/os-volume-transfer", "/volume-transfers"):
+    _MAKES[_path] = lambda cloud, name: {"transfer": {"name": name, "volume_id": cloud.ids["volume_id"]}}
+    _MAKES[f"{_path}/{{transfer_id}}/accept"] = lambda cloud, name: {"accept": {"auth_key": _KEYS[name]}}
 # POSTs that make no resource of their own.
 _NOTHING_NEW = {
     "/v3/auth/tokens",

@@ -32,6 +32,8 @@ _OTHERWISE = {
         for method in ("PUT", "DELETE")
     },
 }
+for _path in ("/os-volume-transfer", "/volume-transfers"):
+    _OTHERWISE["POST", f"{_path}/{{transfer_id}}/accept"] = ({400}, "it is for other projects: the key proves who asks")
 # Bodies that are not JSON, or of a JSON that has its own content type.
 _RAW = {
     ("PUT", "/v2/images/{image_id}/file"): ("application/octet-stream", b"x"),

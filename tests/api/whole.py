@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from cyclades.store import (
     keypairs,
     servers,
     snapshots,
+    transfers,
     volume_types,
     volumes,
 )
@@ -44,6 +46,7 @@ SERVICES: tuple[Service, ...] = (
     *network.SERVICES,
     *events.SERVICES,
 )
+TRANSFER_KEY = "open sesame"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJeKoPnPlKfBsXkQ7mCOFyBW5bO0jBGDYlmHzdTGOC5P somebody"
 
 
@@ -93,6 +96,7 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
     project_id, user_id = projects["demo"], users["demo"]
     names = ("volume_id", "snapshot_id", "server_id", "image_id", "attachment_id", "transfer_id", "message_id")
     ids = {name: new_id() for name in (*names, "type_id", "public_type_id", "attached_volume_id", "credential_id")}
+    offered_volume_id = new_id()
     ids |= {"project_id": project_id, "user_id": user_id, "role_id": roles["member"], "flavor_id": "hidden"}
     ids |= {
         "target_id": project_id,
@@ -123,6 +127,7 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
     disk |= {**own, "metadata": {"k": "v"}, "image_metadata": {"k": "v"}, "bootable": True}
     volumes.add(tx, ids["volume_id"], status="available", **disk)
     volumes.add(tx, ids["attached_volume_id"], status="in-use", generation=1, **disk)
+    volumes.add(tx, offered_volume_id, status="awaiting-transfer", **disk)
     snapshots.add(
         tx, ids["snapshot_id"], volume_id=ids["volume_id"], status="available", size=1, metadata={"k": "v"}, **own
     )
@@ -135,11 +140,8 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
         tx, ids["attachment_id"], project_id=project_id, volume_id=ids["attached_volume_id"],
         server_id=ids["server_id"], disk_index=1, status="attached", device="/dev/sdb", generation=1,
     )  # fmt: skip
-    tx.execute(
-        t.transfer.insert().values(
-            id=ids["transfer_id"], volume_id=ids["volume_id"], project_id=project_id, key_hash="0", created_at=t.now()
-        )
-    )
+    key_hash = hashlib.sha256(TRANSFER_KEY.encode()).hexdigest()
+    transfers.add(tx, ids["transfer_id"], volume_id=offered_volume_id, project_id=project_id, key_hash=key_hash)
     tx.execute(
         t.message.insert().values(
             id=ids["message_id"], project_id=project_id, request_id="req-1", operation="volume_create",

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.crash import scenarios_images, scenarios_servers, scenarios_volume_data
+from tests.crash import scenarios_admin, scenarios_images, scenarios_servers, scenarios_volume_data
 from tests.crash.scenarios_volume_data import a_snapshot, take_snapshot
 from tests.crash.stage import Stage
 
@@ -114,6 +114,7 @@ SCENARIOS: dict[str, Scenario] = {
     "snapshot_create:in-use": snapshot_in_use,
     "snapshot_delete": delete_snapshot,
     "snapshot_delete:in-use": delete_snapshot_in_use,
+    **scenarios_admin.SCENARIOS,
     **scenarios_images.SCENARIOS,
     **scenarios_servers.SCENARIOS,
     **scenarios_volume_data.SCENARIOS,

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Literal
@@ -20,8 +18,10 @@ import msgspec
 import structlog
 from sqlalchemy import Row
 
+from cyclades.engine.presence import own_id
 from cyclades.model.errors import Away, Failed, Fault, Passing
 from cyclades.operations.base import Operation, Step, Work, World, registry
+from cyclades.store import messages
 from cyclades.store import operations as rows
 from cyclades.store.schema import now
 
@@ -53,7 +53,7 @@ class Engine:
         watch: Watch | None = None,
     ) -> None:
         self.world = world
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
+        self.owner = own_id()
         self._alone = alone
         settings = world.settings.engine
         self._lease = settings.lease_seconds if lease is None else lease
@@ -222,7 +222,7 @@ class _Run:
         steps = self.operation.steps
         while self.step < len(steps):
             if await self._is_cancelled():
-                return await self._turn_back("Cancelled, because the resource is being deleted.")
+                return await self._turn_back("Cancelled, because the resource is being deleted or reset.")
             step = steps[self.step]
             try:
                 await self._try(step.name, step.do, "forward")
@@ -304,7 +304,7 @@ class _Run:
     async def _give_up(self, reason: str) -> None:
         def failed(tx: Any) -> None:
             self.operation.failed(tx, self.work, reason)
-            rows.tell(tx, self.work.id, reason)
+            messages.tell(tx, self.work.id, reason)
 
         self.log.error("operation.failed", reason=reason)
         await self._end("failed", reason, failed)

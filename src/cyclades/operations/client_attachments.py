@@ -99,7 +99,7 @@ def detach(tx: Tx, caller: Caller, volume_id: str, attachment_id: str | None) ->
     row = volumes.get(tx, volume_id, caller.scope)
     if row.status == "maintenance":
         raise WrongState("volume-detach", f"Invalid volume: volume {row.id} is in maintenance.", resource="volume")
-    one = _which(tx, row, attachment_id)
+    one = which(tx, row, attachment_id)
     if one is not None and one.server_id is not None:
         servers.hold(tx, one.server_id, None)
         _let_go(tx, row)
@@ -114,7 +114,8 @@ def _let_go(tx: Tx, row: Row[Any]) -> None:
     attachments.let_go(tx, volumes.hold(tx, row.id, None))
 
 
-def _which(tx: Tx, row: Row[Any], attachment_id: str | None) -> Row[Any] | None:
+def which(tx: Tx, row: Row[Any], attachment_id: str | None) -> Row[Any] | None:
+    """The volume's attachment of that id, by default its only one, if it has one."""
     attached = attachments.of_volume(tx, row.id)
     if attachment_id is not None:
         one = next((one for one in attached if one.id == attachment_id), None)

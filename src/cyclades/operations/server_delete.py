@@ -77,7 +77,7 @@ def _part_rows(tx: Tx, work: Work[Args]) -> list[list[str]]:
 
 async def delete_disks(work: Work[Args]) -> None:
     for volume_id, pool in work.data["doomed"]:
-        await work.world.pools[pool].delete(volume_disk(volume_id))
+        await work.world.pools[pool].delete(volume_disk(volume_id), still=work.still)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:

@@ -13,7 +13,7 @@ from cyclades.model.names import snapshot_disk, volume_disk
 from cyclades.model.status import VOLUME_ACTIONS, wrong_status
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.live import find_live
-from cyclades.store import quotas, snapshots, volume_types, volumes
+from cyclades.store import quotas, snapshots, volumes
 from cyclades.store.database import Tx
 
 
@@ -35,7 +35,7 @@ def start(
     in_use: bool,
 ) -> str:
     """Accept the snapshot; returns its id. `in_use` allows a volume that is plugged into a server."""
-    row = volumes.get(tx, volume_id, caller.scope)
+    row = volumes.hold(tx, volume_id, caller.scope)
     allowed = VOLUME_ACTIONS["snapshot"] if in_use else {"available"}
     if row.status not in allowed:
         raise wrong_status("volume", "snapshot", allowed, row.status)
@@ -53,8 +53,7 @@ def start(
         metadata=metadata,
         operation_id=op_id,
     )
-    type_name = volume_types.name_of(tx, row.volume_type_id)
-    quotas.take(tx, settings.quotas, row.project_id, quota.of_snapshot(row.size, type_name))
+    quotas.take(tx, settings.quotas, row.project_id, quota.of_snapshot(row.size, type_id=row.volume_type_id))
     args = Args(snapshot_id, row.id, row.pool)
     submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=snapshot_id, op_id=op_id)
     return snapshot_id

@@ -9,7 +9,7 @@ from cyclades.model.caller import Caller
 from cyclades.model.names import snapshot_disk
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.live import find_live
-from cyclades.store import quotas, snapshots, volume_types, volumes
+from cyclades.store import quotas, snapshots, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
@@ -33,14 +33,19 @@ def start(tx: Tx, caller: Caller, snapshot_id: str) -> None:
 async def remove_disk(work: Work[Args]) -> None:
     args = work.args
     live = find_live(work.world, args.volume_id)
-    await work.world.pools[args.pool].delete(snapshot_disk(args.snapshot_id), live)
+    await work.world.pools[args.pool].delete(snapshot_disk(args.snapshot_id), live, work.still)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:
-    row = snapshots.get(tx, work.args.snapshot_id, None)
-    if snapshots.finish(tx, row.id, work.id, status="deleted", deleted_at=now()):
+    forget(tx, work.args.snapshot_id, work.id)
+
+
+def forget(tx: Tx, snapshot_id: str, op_id: str) -> None:
+    """The disk is gone: so is the snapshot, and it no longer counts."""
+    row = snapshots.get(tx, snapshot_id, None)
+    if snapshots.finish(tx, row.id, op_id, status="deleted", deleted_at=now()):
         type_id = volumes.get_even_deleted(tx, row.volume_id).volume_type_id
-        quotas.give_back(tx, row.project_id, quota.of_snapshot(row.size, volume_types.name_of(tx, type_id)))
+        quotas.give_back(tx, row.project_id, quota.of_snapshot(row.size, type_id=type_id))
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
+from sqlalchemy import Row
 
 from cyclades.model import quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import WrongState
 from cyclades.model.names import volume_disk
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.store import quotas, volume_types, volumes
+from cyclades.store import attachments, quotas, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
@@ -21,26 +25,28 @@ class Args(msgspec.Struct):
 
 def start(tx: Tx, caller: Caller, volume_id: str) -> None:
     """Accept the deletion. A volume that is plugged somewhere or has snapshots stays."""
-    row = volumes.get(tx, volume_id, caller.scope)
-    if volumes.has_snapshots(tx, row.id):
-        raise WrongState(
-            "volume-has-snapshots",
-            f"Invalid volume: volume {row.id} still has snapshots; delete them first.",
-            resource="volume",
-        )
-    if volumes.attachments_of(tx, [row.id]):
-        raise WrongState(
-            "volume-delete",
-            f"Invalid volume: volume {row.id} is attached to a server; detach it first.",
-            resource="volume",
-        )
+    row = volumes.hold(tx, volume_id, caller.scope)
+    refuse_if_snapshots(tx, row)
+    refuse_if_attached(attachments.of_volume(tx, row.id))
     op_id = new_id()
     volumes.begin(tx, row, "delete", status="deleting", op_id=op_id)
     submit(tx, caller, OPERATION, Args(row.id, row.pool), resource_kind="volume", resource_id=row.id, op_id=op_id)
 
 
+def refuse_if_snapshots(tx: Tx, row: Row[Any]) -> None:
+    if volumes.has_snapshots(tx, row.id):
+        text = f"Invalid volume: volume {row.id} still has snapshots; delete them first."
+        raise WrongState("volume-has-snapshots", text, resource="volume")
+
+
+def refuse_if_attached(attached: Sequence[Row[Any]]) -> None:
+    for one in attached:
+        text = f"Invalid volume: volume {one.volume_id} is attached to {attachments.place(one)}; detach it first."
+        raise WrongState("volume-delete", text, resource="volume")
+
+
 async def remove_disk(work: Work[Args]) -> None:
-    await work.world.pools[work.args.pool].delete(volume_disk(work.args.volume_id))
+    await work.world.pools[work.args.pool].delete(volume_disk(work.args.volume_id), still=work.still)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:
@@ -51,8 +57,8 @@ def forget(tx: Tx, volume_id: str, op_id: str) -> None:
     """The disk is gone: so is the volume, and it no longer counts."""
     row = volumes.get(tx, volume_id, None)
     if volumes.finish(tx, volume_id, op_id, status="deleted", deleted_at=now()):
-        type_name = volume_types.name_of(tx, row.volume_type_id)
-        quotas.give_back(tx, row.project_id, quota.of_volume(row.size, type_name, consumes=row.consumes_quota))
+        amounts = quota.of_volume(row.size, type_id=row.volume_type_id, consumes=row.consumes_quota)
+        quotas.give_back(tx, row.project_id, amounts)
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Row
 
 from cyclades.model.caller import Caller
-from cyclades.model.errors import Invalid
+from cyclades.model.errors import Invalid, WrongState
 from cyclades.model.names import volume_disk
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.server_spec import owner
@@ -30,15 +30,33 @@ def start(tx: Tx, caller: Caller, server_id: str, volume_id: str) -> None:
     """Accept the detachment."""
     server = servers.hold(tx, server_id, caller.scope)
     row = attachments.get(tx, server.id, volume_id)
-    if row.is_root:
-        raise Invalid(
-            "detach-root", f"Volume {volume_id} is the root disk of server {server_id}: it cannot be detached."
-        )
+    _refuse_root(row)
     op_id = new_id()
     # The volume first: a repeat of a detach in progress is the volume's wrong state (400), never the server's (409).
     volumes.begin(tx, volumes.get(tx, volume_id, None), "detach", status="detaching", op_id=op_id)
     servers.require(server, caller, "detach")
     _submit(tx, caller, server.backend, row, op_id)
+
+
+def force(tx: Tx, caller: Caller, row: Row[Any]) -> None:
+    """Accept the detachment, whatever the volume's status and the server's, as long as no operation has them. Nothing
+    is taken on trust here either: it ends when the server has let go, and fails if that does not."""
+    server = servers.hold(tx, row.server_id, None)
+    _refuse_root(row)
+    op_id = new_id()
+    volumes.begin(tx, volumes.hold(tx, row.volume_id, None), "force_detach", status="detaching", op_id=op_id)
+    if server.operation_id is not None:
+        text = f"Server {server.id} is busy ({server.task_state}): try again when that has ended."
+        raise WrongState("server-force-detach", text, resource="server")
+    _submit(tx, caller, server.backend, row, op_id)
+
+
+def _refuse_root(row: Row[Any]) -> None:
+    if row.is_root:
+        raise Invalid(
+            "detach-root",
+            f"Volume {row.volume_id} is the root disk of server {row.server_id}: it cannot be detached.",
+        )
 
 
 def complete(tx: Tx, server: Row[Any], row: Row[Any]) -> None:

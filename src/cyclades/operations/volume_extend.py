@@ -13,7 +13,7 @@ from cyclades.model.units import GIB
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.live import find_live
 from cyclades.operations.new_volume import check_size
-from cyclades.store import quotas, volume_types, volumes
+from cyclades.store import quotas, volumes
 from cyclades.store.database import Tx
 
 
@@ -39,9 +39,8 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_size: 
             f"New size for extend must be greater than current size. (current: {row.size}, extended: {new_size}).",
             field="new_size",
         )
-    type_name = volume_types.name_of(tx, row.volume_type_id)
-    growth = quota.of_growth(new_size - row.size, type_name, consumes=row.consumes_quota)
-    quotas.take(tx, settings.quotas, row.project_id, growth)
+    growth = quota.of_growth(new_size - row.size, type_id=row.volume_type_id, consumes=row.consumes_quota)
+    quotas.take(tx, settings.quotas, row.project_id, growth, volume_size=new_size)
     args = Args(row.id, row.pool, row.size, new_size, row.status)
     submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)
 
@@ -65,16 +64,14 @@ def done(tx: Tx, work: Work[Args]) -> None:
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:
     """The volume is as good as before: it goes back to its status, in the size that it has, and a message says why.
     An error only if nobody knows that size."""
-    if "grown" not in work.data:
-        volumes.finish(tx, work.args.volume_id, work.id, status="error_extending", reason=reason)
-        return
-    if work.data["grown"]:
+    if work.data.get("grown"):
         done(tx, work)
         return
+    status = work.args.status if "grown" in work.data else "error_extending"
     row = volumes.get(tx, work.args.volume_id, None)
-    if volumes.finish(tx, row.id, work.id, status=work.args.status):
-        type_name = volume_types.name_of(tx, row.volume_type_id)
-        growth = quota.of_growth(work.args.new_size - work.args.old_size, type_name, consumes=row.consumes_quota)
+    if volumes.finish(tx, row.id, work.id, status=status, reason=reason):
+        more = work.args.new_size - work.args.old_size
+        growth = quota.of_growth(more, type_id=row.volume_type_id, consumes=row.consumes_quota)
         quotas.give_back(tx, row.project_id, growth)
 
 

@@ -28,24 +28,42 @@ def changed(tx: Tx, kind: Kind, resource_id: str, *, created: bool = False) -> N
     gathered[kind, resource_id] = created or gathered.get((kind, resource_id), False)
 
 
+def moved(tx: Tx, kind: Kind, resource_id: str, *, left: str) -> None:
+    """Say that this transaction takes a resource from the project `left`: for that one it is gone, for its new one it
+    is there from now on."""
+    changed(tx, kind, resource_id, created=True)
+    tx.at_end.setdefault(_write_left, {})[kind, resource_id] = left
+
+
 def _write(tx: Tx, gathered: dict[tuple[Kind, str], bool]) -> None:
-    moment, found = now(), []
+    found = []
     for (kind, resource_id), created in gathered.items():
         table = _TABLES[kind]
         columns = (table.c.project_id, table.c.status, table.c.deleted_at)
         row = tx.execute(sa.select(*columns).where(table.c.id == resource_id)).one_or_none()
         if row is None:
             continue
-        found.append(
-            {
-                "project_id": row.project_id,
-                "resource_kind": kind,
-                "resource_id": resource_id,
-                "change": "created" if created else "deleted" if row.deleted_at is not None else "updated",
-                "status": row.status,
-                "created_at": moment,
-            }
-        )
+        change = "created" if created else "deleted" if row.deleted_at is not None else "updated"
+        found.append(_event(row.project_id, kind, resource_id, change, row.status))
+    _add(tx, found)
+
+
+def _write_left(tx: Tx, gathered: dict[tuple[Kind, str], str]) -> None:
+    _add(tx, [_event(left, kind, resource_id, "deleted", "deleted") for (kind, resource_id), left in gathered.items()])
+
+
+def _event(project_id: str, kind: Kind, resource_id: str, change: str, status: str) -> dict[str, Any]:
+    return {
+        "project_id": project_id,
+        "resource_kind": kind,
+        "resource_id": resource_id,
+        "change": change,
+        "status": status,
+        "created_at": now(),
+    }
+
+
+def _add(tx: Tx, found: list[dict[str, Any]]) -> None:
     if not found:
         return
     if tx.dialect == "postgresql":

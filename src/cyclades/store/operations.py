@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Row
 
 from cyclades.store.database import Tx
-from cyclades.store.schema import message, now, operation
-
-MESSAGE_LIFE = 30 * 86400 * 1_000_000  # µs that a message is kept
+from cyclades.store.schema import now, operation
 
 
 class LeaseLost(Exception):
@@ -153,24 +150,3 @@ def open_ones(tx: Tx, *, resource_id: str | None = None) -> list[Row[Any]]:
     if resource_id is not None:
         query = query.where(operation.c.resource_id == resource_id)
     return list(tx.execute(query).all())
-
-
-def tell(tx: Tx, op_id: str, text: str) -> None:
-    """Leave the user a message about an operation that failed."""
-    row = get(tx, op_id)
-    assert row is not None
-    moment = now()
-    tx.execute(
-        message.insert(),
-        {
-            "id": str(uuid.uuid4()),
-            "project_id": row.project_id,
-            "request_id": row.request_id,
-            "operation": row.kind,
-            "resource_kind": row.resource_kind,
-            "resource_id": row.resource_id,
-            "text": text,
-            "created_at": moment,
-            "expires_at": moment + MESSAGE_LIFE,
-        },
-    )

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import Row
 
 from cyclades.model.errors import NotFound
-from cyclades.model.status import VOLUME_TRANSITIONAL, volume_allows, wrong_status
-from cyclades.store import events, pages
+from cyclades.model.status import VOLUME_ERROR, VOLUME_TRANSITIONAL, volume_allows, wrong_status
+from cyclades.store import events, messages, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import attachment, now, snapshot, volume
@@ -58,13 +58,32 @@ def query(scope: str | None) -> sa.Select[Any]:
     return found if scope is None else found.where(volume.c.project_id == scope)
 
 
-def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
-    return pages.fetch(tx, found, volume, wanted)
+def page(tx: Tx, found: sa.Select[Any], wanted: Page, scope: str | None) -> Rows:
+    """A page of `found`, which is `query(scope)` and more."""
+    among = sa.true() if scope is None else volume.c.project_id == scope
+    return pages.fetch(tx, found, volume, wanted, among=among)
 
 
 def count(tx: Tx, found: sa.Select[Any]) -> int:
     total: int = tx.execute(sa.select(sa.func.count()).select_from(found.subquery())).scalar_one()
     return total
+
+
+def total_size(tx: Tx, found: sa.Select[Any]) -> int:
+    """GiB of the volumes that a query finds."""
+    return tx.execute(sa.select(sa.func.sum(found.subquery().c.size))).scalar() or 0
+
+
+def metadata_values(tx: Tx, found: sa.Select[Any]) -> dict[str, list[str]]:
+    """Each value that each key has among the metadata of the volumes that a query finds."""
+    rows = found.subquery()
+    each = sa.func.json_each_text if tx.dialect == "postgresql" else sa.func.json_each
+    pair = each(rows.c.metadata).table_valued("key", "value", name="pair")
+    distinct = sa.select(pair.c.key, pair.c.value).select_from(rows.join(pair, sa.true())).distinct()
+    values: dict[str, list[str]] = {}
+    for row in tx.execute(distinct.order_by(pair.c.key, pair.c.value)):
+        values.setdefault(row.key, []).append(row.value)
+    return values
 
 
 def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None, **values: Any) -> None:
@@ -94,6 +113,8 @@ def finish(tx: Tx, volume_id: str, op_id: str, **values: Any) -> bool:
         .values(operation_id=None, updated_at=now(), **values)
     )
     events.changed(tx, "volume", volume_id)
+    if changed.rowcount == 1 and values.get("status") in VOLUME_ERROR:
+        messages.tell_beside(tx, op_id, "volume", volume_id, values["reason"])
     return changed.rowcount == 1
 
 
@@ -106,9 +127,37 @@ def change(tx: Tx, volume_id: str, **values: Any) -> None:
     events.changed(tx, "volume", volume_id)
 
 
+def move(tx: Tx, row: Row[Any], *, project_id: str, user_id: str) -> None:
+    """Give the volume to another project."""
+    tx.execute(
+        volume.update().where(volume.c.id == row.id).values(project_id=project_id, user_id=user_id, updated_at=now())
+    )
+    events.moved(tx, "volume", row.id, left=row.project_id)
+
+
+def held_by_projects(tx: Tx, pool: str) -> dict[str, tuple[int, int, int, int]]:
+    """What each project has in a pool: how many volumes, their GiB, how many snapshots, their GiB."""
+    found: dict[str, tuple[int, int, int, int]] = {}
+    number, size = sa.func.count().label("number"), sa.func.sum(volume.c.size).label("size")
+    own = sa.select(volume.c.project_id, number, size).where(volume.c.pool == pool, _ALIVE)
+    for row in tx.execute(own.group_by(volume.c.project_id)):
+        found[row.project_id] = (row.number, int(row.size), 0, 0)
+    of_snapshots = (
+        sa.select(snapshot.c.project_id, number, sa.func.sum(snapshot.c.size).label("size"))
+        .join(volume, volume.c.id == snapshot.c.volume_id)
+        .where(volume.c.pool == pool, snapshot.c.deleted_at.is_(None))
+        .group_by(snapshot.c.project_id)
+    )
+    for row in tx.execute(of_snapshots):
+        found[row.project_id] = (*found.get(row.project_id, (0, 0))[:2], row.number, int(row.size))
+    return found
+
+
 def has_snapshots(tx: Tx, volume_id: str) -> bool:
-    found = sa.select(snapshot.c.id).where(snapshot.c.volume_id == volume_id, snapshot.c.deleted_at.is_(None))
-    return tx.execute(found.limit(1)).first() is not None
+    """Of its own project: those that stayed with its former project are no concern of its owner's."""
+    found = sa.select(snapshot.c.id).join(volume, volume.c.id == snapshot.c.volume_id)
+    own = found.where(volume.c.id == volume_id, snapshot.c.project_id == volume.c.project_id)
+    return tx.execute(own.where(snapshot.c.deleted_at.is_(None)).limit(1)).first() is not None
 
 
 def attachments_of(tx: Tx, volume_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
-
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import BOOLEAN, METADATA, NAME_OR_NULL, TEXT_OR_NULL, UUID_OR_NULL, Schema, body, is_true
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import since, views
+from cyclades.api.volume import filters, since, snapshot_filters, views
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid
 from cyclades.operations import snapshot_create, snapshot_delete
 from cyclades.store import snapshots
 from cyclades.store.database import Tx
-from cyclades.store.schema import snapshot
-
-_SORTABLE = ("id", "name", "status", "size", "created_at", "updated_at", "volume_id")
 
 
 def _create(version: Version) -> Schema:
@@ -57,7 +52,7 @@ async def create(request: Request) -> dict[str, Any]:
             metadata=asked.get("metadata") or {},
             in_use=always or is_true(force),
         )
-        return views.snapshot(request, snapshots.get(tx, snapshot_id, None), detail=False)
+        return views.snapshot(request, snapshots.get(tx, snapshot_id, None), changed=True)
 
     return {"snapshot": await request.create(accept)}
 
@@ -65,7 +60,7 @@ async def create(request: Request) -> dict[str, Any]:
 @SERVICE.route("GET", "/snapshots/{snapshot_id}", who="reader")
 async def show(request: Request) -> dict[str, Any]:
     row = await request.db.read(lambda tx: snapshots.get(tx, request.ids["snapshot_id"], request.caller.scope))
-    return {"snapshot": views.snapshot(request, row, detail=True)}
+    return {"snapshot": views.snapshot(request, row)}
 
 
 @SERVICE.route("GET", "/snapshots", who="reader")
@@ -79,12 +74,13 @@ async def detail(request: Request) -> dict[str, Any]:
 
 
 async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
-    found = _filtered(request)
-    wanted = lists.page(request, _SORTABLE)
+    found = snapshot_filters.found(request)
+    wanted = lists.page(request, snapshot_filters.sortable(request))
 
     def read(tx: Tx) -> dict[str, Any]:
-        rows, _ = snapshots.page(tx, found, wanted)
-        answer: dict[str, Any] = {"snapshots": [views.snapshot(request, row, detail=detail) for row in rows]}
+        rows, _ = snapshots.page(tx, found, wanted, filters.scope(request))
+        shown = [views.snapshot(request, row) if detail else views.snapshot_brief(row) for row in rows]
+        answer: dict[str, Any] = {"snapshots": shown}
         if rows and len(rows) == wanted.limit:  # as Cinder does, also when nothing comes after it
             answer["snapshots_links"] = lists.next_link(request, rows[-1].id)
         if request.version >= since.LIST_COUNT and request.flag("with_count"):
@@ -92,20 +88,6 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
         return answer
 
     return await request.db.read(read)
-
-
-def _filtered(request: Request) -> sa.Select[Any]:
-    caller = request.caller
-    everything = caller.is_admin and request.flag("all_tenants")
-    found = snapshots.query(None if everything else caller.project_id)
-    if everything and (project := request.one("project_id")):
-        found = found.where(snapshot.c.project_id == project)
-    for name in ("name", "status", "volume_id"):
-        if (value := request.one(name)) is not None:
-            found = found.where(snapshot.c[name] == value)
-    if (like := request.one("name~")) is not None and request.version >= since.NAME_FILTER_LIKE:
-        found = found.where(snapshot.c.name.contains(like, autoescape=True))
-    return found
 
 
 _UPDATE = body(
@@ -132,7 +114,7 @@ async def update(request: Request) -> dict[str, Any]:
     def change(tx: Tx) -> dict[str, Any]:
         row = snapshots.get(tx, request.ids["snapshot_id"], request.caller.scope)
         snapshots.change(tx, row.id, **values)
-        return views.snapshot(request, snapshots.get(tx, row.id, None), detail=False)
+        return views.snapshot(request, snapshots.get(tx, row.id, None), changed=True)
 
     return {"snapshot": await request.db.write(change)}
 

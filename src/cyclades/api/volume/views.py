@@ -10,17 +10,22 @@ from sqlalchemy import Row
 from cyclades.api.http.request import Request
 from cyclades.api.http.times import micros
 from cyclades.api.volume import since
+from cyclades.api.volume.host_names import host_of
+from cyclades.model.capabilities import USER_VISIBLE_SPECS
 from cyclades.model.status import SNAPSHOT_ERROR, VOLUME_ERROR
 
 
-def volume_links(request: Request, volume_id: str) -> list[dict[str, str]]:
-    base = request.settings.public_url + request.service.prefix
-    project = request.project_in_url or request.caller.project_id
-    bare = f"{request.settings.public_url}/volume/{project}"
+def links(request: Request, path: str) -> list[dict[str, str]]:
+    """To what is at `path` of this service."""
+    cloud, project = request.settings.public_url, request.project_in_url or request.caller.project_id
     return [
-        {"rel": "self", "href": f"{base}/{project}/volumes/{volume_id}"},
-        {"rel": "bookmark", "href": f"{bare}/volumes/{volume_id}"},
+        {"rel": "self", "href": f"{cloud}{request.service.prefix}/{project}{path}"},
+        {"rel": "bookmark", "href": f"{cloud}/volume/{project}{path}"},
     ]
+
+
+def volume_links(request: Request, volume_id: str) -> list[dict[str, str]]:
+    return links(request, f"/volumes/{volume_id}")
 
 
 def volume_brief(request: Request, row: Row[Any]) -> dict[str, Any]:
@@ -45,6 +50,11 @@ def attachments(request: Request, rows: Iterable[Row[Any]]) -> list[dict[str, An
     ]
 
 
+def _metadata(row: Row[Any]) -> dict[str, str]:
+    """Cinder shows a flag that was once set among what the user wrote."""
+    return row.metadata if row.readonly is None else {**row.metadata, "readonly": str(row.readonly)}
+
+
 def volume(
     request: Request, row: Row[Any], type_name: str | None, attached: Iterable[Row[Any]], *, changed: bool = False
 ) -> dict[str, Any]:
@@ -64,7 +74,7 @@ def volume(
         "volume_type": type_name,
         "snapshot_id": row.snapshot_id,
         "source_volid": row.source_volid,
-        "metadata": row.metadata,
+        "metadata": _metadata(row),
         "links": volume_links(request, row.id),
         "user_id": row.user_id,
         "bootable": "true" if row.bootable else "false",
@@ -76,7 +86,7 @@ def volume(
     if not changed:
         view |= _extended(row, admin=admin)
     if admin:
-        view["migration_status"] = None
+        view["migration_status"] = row.migration_status
     if version >= since.VOLUME_GROUP_ID:
         view["group_id"] = None
     if version >= since.VOLUME_PROVIDER_ID and admin:
@@ -100,14 +110,18 @@ def _extended(row: Row[Any], *, admin: bool) -> dict[str, Any]:
     if row.image_metadata:
         view["volume_image_metadata"] = row.image_metadata
     if admin:
-        view["os-vol-host-attr:host"] = f"cyclades@{row.pool}#{row.pool}"
-        view["os-vol-mig-status-attr:migstat"] = None
+        view["os-vol-host-attr:host"] = host_of(row.pool)
+        view["os-vol-mig-status-attr:migstat"] = row.migration_status
         view["os-vol-mig-status-attr:name_id"] = None
     return view
 
 
-def snapshot(request: Request, row: Row[Any], *, detail: bool) -> dict[str, Any]:
-    view: dict[str, Any] = {
+def _progress(row: Row[Any]) -> str:
+    return row.progress or ("0%" if row.status == "creating" else "100%")
+
+
+def snapshot_brief(row: Row[Any]) -> dict[str, Any]:
+    return {
         "id": row.id,
         "name": row.name,
         "description": row.description,
@@ -118,10 +132,15 @@ def snapshot(request: Request, row: Row[Any], *, detail: bool) -> dict[str, Any]
         "updated_at": micros(row.updated_at),
         "metadata": row.metadata,
     }
-    if detail:
-        view["os-extended-snapshot-attributes:progress"] = "0%" if row.status == "creating" else "100%"
+
+
+def snapshot(request: Request, row: Row[Any], *, changed: bool = False) -> dict[str, Any]:
+    """`changed`: as POST and PUT answer, without what Cinder's extensions add to shown snapshots alone."""
+    view = snapshot_brief(row)
+    if not changed:
+        view["os-extended-snapshot-attributes:progress"] = _progress(row)
         view["os-extended-snapshot-attributes:project_id"] = row.project_id
-    if request.version >= since.VOLUME_GROUP_ID and detail:
+    if request.version >= since.SNAPSHOT_GROUP_SNAPSHOT_ID:
         view["group_snapshot_id"] = None
     if request.version >= since.SNAPSHOT_USER_ID:
         view["user_id"] = row.user_id
@@ -133,14 +152,16 @@ def snapshot(request: Request, row: Row[Any], *, detail: bool) -> dict[str, Any]
 
 
 def volume_type(request: Request, row: Row[Any]) -> dict[str, Any]:
-    view: dict[str, Any] = {
+    """As PUT answers; POST and GET add to it."""
+    return {
         "id": row.id,
         "name": row.name,
         "description": row.description,
         "is_public": row.is_public,
-        "extra_specs": row.extra_specs,
+        "extra_specs": visible_specs(request, row.extra_specs),
     }
-    if request.caller.is_admin:
-        view["qos_specs_id"] = None
-    view["os-volume-type-access:is_public"] = row.is_public
-    return view
+
+
+def visible_specs(request: Request, specs: dict[str, str]) -> dict[str, str]:
+    """Those that the caller may see."""
+    return specs if request.caller.is_admin else {key: specs[key] for key in USER_VISIBLE_SPECS if key in specs}

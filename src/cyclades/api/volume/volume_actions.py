@@ -1,4 +1,4 @@
-"""POST /volumes/{volume_id}/action"""
+"""POST /volumes/{volume_id}/action: what the volume's own project does with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cyclades.api.http.schemas import BOOLEAN, WHOLE, body, is_true
 from cyclades.api.volume import since
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid
-from cyclades.operations import volume_extend
+from cyclades.operations import volume_extend, volume_move
 from cyclades.store import volumes
 from cyclades.store.database import Tx
 
@@ -44,3 +44,42 @@ async def set_bootable(request: Request) -> None:
         volumes.change(tx, row.id, bootable=bootable)
 
     await request.db.write(change)
+
+
+_READONLY = body("os-update_readonly_flag", {"readonly": BOOLEAN}, required=("readonly",))
+
+
+@SERVICE.route("POST", _PATH, action="os-update_readonly_flag", who="member", status=202, body=_READONLY)
+async def update_readonly_flag(request: Request) -> None:
+    """Holds from the next attachment on, so it is for volumes that have none."""
+    readonly = is_true(request.body["os-update_readonly_flag"]["readonly"])
+
+    def change(tx: Tx) -> None:
+        row = volumes.get(tx, request.ids["volume_id"], request.caller.scope)
+        volumes.begin(tx, row, "write_protect", status="available", op_id=None, readonly=readonly)
+
+    await request.db.write(change)
+
+
+# Synnefo's.
+_REASSIGN = body(
+    "reassign",
+    {"project": {"type": "string", "minLength": 1, "maxLength": 64}, "shared_to_project": BOOLEAN},
+    required=("project",),
+)
+
+
+@SERVICE.route("POST", _PATH, action="reassign", who="member", body=_REASSIGN)
+async def reassign(request: Request) -> None:
+    asked = request.body["reassign"]
+    if not is_true(asked.get("shared_to_project", True)):
+        raise Invalid(
+            "reassign-shared",
+            "What a project has, all its members share: it can only be true.",
+            field="shared_to_project",
+        )
+    await request.db.write(
+        lambda tx: volume_move.reassign(
+            tx, request.caller, request.settings, request.ids["volume_id"], asked["project"]
+        )
+    )

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-import sqlalchemy as sa
-
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import (
@@ -21,16 +18,14 @@ from cyclades.api.http.schemas import (
     is_true,
 )
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import since, views
+from cyclades.api.volume import filters, since, views, volume_filters
 from cyclades.api.volume.service import SERVICE
-from cyclades.model.errors import Invalid
-from cyclades.operations import volume_create, volume_delete
-from cyclades.operations.new_volume import Source, Wanted
+from cyclades.model.errors import Forbidden, Invalid, WrongState
+from cyclades.operations import volume_create, volume_create_attached, volume_delete, volume_purge
+from cyclades.operations.new_volume import Source, Wanted, check_metadata
 from cyclades.store import volume_types, volumes
 from cyclades.store.database import Tx
-from cyclades.store.schema import volume
 
-_SORTABLE = ("id", "name", "status", "size", "created_at", "updated_at", "bootable", "availability_zone")
 _SOURCES: dict[str, Source] = {
     "imageRef": "image",
     "image_id": "image",
@@ -60,6 +55,7 @@ def _create(version: Version) -> Schema:
             "consistencygroup_id": {"type": "null"},
             "group_id": {"type": "null"},
             "backup_id": {"type": "null"},
+            "server_id": UUID_OR_NULL,  # Cyclades' own, whatever the version: made and attached in one request
         },
         closed=version >= since.UNKNOWN_FIELDS_REFUSED,
     )
@@ -90,9 +86,13 @@ async def create(request: Request) -> dict[str, Any]:
         availability_zone=asked.get("availability_zone") or None,
     )
     caller, settings = request.caller, request.settings
+    server_id = asked["server_id"].lower() if asked.get("server_id") else None
 
     def accept(tx: Tx) -> dict[str, Any]:
-        volume_id = volume_create.start(tx, caller, settings, wanted)
+        if server_id is None:
+            volume_id = volume_create.start(tx, caller, settings, wanted)
+        else:
+            volume_id = volume_create_attached.start(tx, caller, settings, wanted, server_id)
         return _view(tx, request, volume_id, changed=True)
 
     return {"volume": await request.create(accept)}
@@ -124,12 +124,12 @@ async def detail(request: Request) -> dict[str, Any]:
 
 
 async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
-    found = _filtered(request)
-    wanted = lists.page(request, _SORTABLE)
+    found = volume_filters.found(request)
+    wanted = lists.page(request, volume_filters.SORTABLE)
     with_count = request.version >= since.LIST_COUNT and request.flag("with_count")
 
     def read(tx: Tx) -> dict[str, Any]:
-        rows, _ = volumes.page(tx, found, wanted)
+        rows, _ = volumes.page(tx, found, wanted, filters.scope(request))
         answer: dict[str, Any] = {}
         if detail:
             names = volume_types.names(tx)
@@ -148,39 +148,6 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     return await request.db.read(read)
 
 
-def _filtered(request: Request) -> sa.Select[Any]:
-    """The list's rows, by its filters. What a list does not know is passed over, as Cinder does."""
-    caller = request.caller
-    everything = caller.is_admin and request.flag("all_tenants")
-    found = volumes.query(None if everything else caller.project_id)
-    if everything and (project := request.one("project_id")):
-        found = found.where(volume.c.project_id == project)
-    for name in ("name", "status", "availability_zone"):
-        if (value := request.one(name)) is not None:
-            found = found.where(volume.c[name] == value)
-    if (value := request.one("bootable")) is not None:
-        found = found.where(volume.c.bootable == (value.lower() in ("true", "1")))
-    if (size := request.whole("size")) is not None:
-        found = found.where(volume.c.size == size)
-    if (like := request.one("name~")) is not None and request.version >= since.NAME_FILTER_LIKE:
-        found = found.where(volume.c.name.contains(like, autoescape=True))
-    if (text := request.one("metadata")) is not None:
-        for key, value in _metadata(text).items():
-            found = found.where(volume.c.metadata[key].as_string() == value)
-    return found
-
-
-def _metadata(text: str) -> dict[str, str]:
-    """The filter's value: an object as JSON, or as Python writes a dict (cinderclient does)."""
-    try:
-        value = msgspec.json.decode(text.replace("'", '"').replace('u"', '"'))
-    except msgspec.DecodeError:
-        value = None
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise Invalid("metadata-filter", "The metadata filter must be an object of strings.", field="metadata")
-    return value
-
-
 _UPDATE = body(
     "volume",
     {
@@ -190,7 +157,6 @@ _UPDATE = body(
         "display_description": TEXT_OR_NULL,
         "metadata": METADATA,
     },
-    closed=False,
 )
 
 
@@ -201,17 +167,70 @@ async def update(request: Request) -> dict[str, Any]:
     for old, new in (("display_name", "name"), ("display_description", "description")):
         if old in asked and new not in values:
             values[new] = asked[old]
-    if not values:
+    if not values and request.version >= since.UNKNOWN_FIELDS_REFUSED:
         raise Invalid("update-empty", "Name a field to change: name, description or metadata.")
+    if "name" in values:
+        values["name"] = _trimmed(values["name"])
+    check_metadata(request.settings, values.get("metadata", {}))
 
     def change(tx: Tx) -> dict[str, Any]:
-        row = volumes.get(tx, request.ids["volume_id"], request.caller.scope)
-        volumes.change(tx, row.id, **values)
+        row = volumes.hold(tx, request.ids["volume_id"], request.caller.scope)
+        if row.status == "maintenance":
+            raise WrongState("volume-update", "The volume cannot be updated during maintenance.", resource="volume")
+        if values:
+            volumes.change(tx, row.id, **values)
         return _view(tx, request, row.id, changed=True)
 
     return {"volume": await request.db.write(change)}
 
 
-@SERVICE.route("DELETE", "/volumes/{volume_id}", who="member", status=202)
+_SUMMARY: Schema = {
+    "type": "object",
+    "properties": {
+        "volume-summary": {
+            "type": "object",
+            "properties": {
+                "total_count": {"type": "integer"},
+                "total_size": {"type": "integer"},
+                "metadata": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+            },
+            "required": ["total_count", "total_size"],
+        }
+    },
+    "required": ["volume-summary"],
+}
+
+
+@SERVICE.route("GET", "/volumes/summary", who="reader", since=str(since.SUMMARY), answer=_SUMMARY)
+async def summary(request: Request) -> dict[str, Any]:
+    found = volume_filters.found(request)
+
+    def read(tx: Tx) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "total_count": volumes.count(tx, found),
+            "total_size": volumes.total_size(tx, found),
+        }
+        if request.version >= since.SUMMARY_METADATA:
+            answer["metadata"] = volumes.metadata_values(tx, found)
+        return answer
+
+    return {"volume-summary": await request.db.read(read)}
+
+
+@SERVICE.route(
+    "DELETE",
+    "/volumes/{volume_id}",
+    who="member",
+    status=202,
+    query={"cascade": {"type": "boolean"}, "force": {"type": "boolean"}},
+)
 async def delete(request: Request) -> None:
-    await request.db.write(lambda tx: volume_delete.start(tx, request.caller, request.ids["volume_id"]))
+    caller, volume_id = request.caller, request.ids["volume_id"]
+    cascade = filters.boolean("cascade", request.one("cascade") or "false")
+    force = request.version >= since.DELETE_FORCE and filters.boolean("force", request.one("force") or "false")
+    if force and not caller.is_admin:
+        raise Forbidden("delete-force", "Only admins delete by force.")
+    if cascade or force:
+        await request.db.write(lambda tx: volume_purge.start(tx, caller, volume_id, cascade=cascade, force=force))
+    else:
+        await request.db.write(lambda tx: volume_delete.start(tx, caller, volume_id))
