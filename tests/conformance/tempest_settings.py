@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clouds import Cloud
+from tests.conformance import guests
 
 _Section = dict[str, Any]
 
@@ -14,10 +15,10 @@ _Section = dict[str, Any]
 _NOWHERE = "http://127.0.0.1:9/image"
 
 
-def write(directory: Path, cloud: Cloud, images: tuple[str, str]) -> None:
+def write(directory: Path, cloud: Cloud) -> None:
     """Into `directory`, where Tempest also keeps its log."""
     parser = configparser.RawConfigParser()
-    parser.read_dict(_sections(directory, cloud, images))
+    parser.read_dict(_sections(directory, cloud, guests.images(cloud)))
     with (directory / "tempest.conf").open("w") as file:
         parser.write(file)
 
@@ -44,8 +45,6 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
         # Without `neutron`, tests with servers do not run, although they need no network of it.
         "service_available": {"cinder": True, "nova": True, "glance": True, "neutron": True, "swift": False,
                               "horizon": False},
-        # There is no Network API yet. Tempest asks it for security groups when it cleans up, and takes a 404 for none.
-        "network": {"catalog_type": "compute"},
         "network-feature-enabled": {"api_extensions": "", "floating_ips": False, "ipv6": False},
         "validation": {"run_validation": False},
         "volume": {
