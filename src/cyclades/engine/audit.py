@@ -76,7 +76,7 @@ def _unowned(books: _Books) -> list[Difference]:
     found = []
     kinds: tuple[tuple[str, list[Any], Callable[[Any], bool]], ...] = (
         ("volume", books.volumes, lambda row: row.status in VOLUME_STEADY or row.held_since is not None),
-        ("snapshot", books.snapshots, lambda row: row.status in SNAPSHOT_STEADY),
+        ("snapshot", books.snapshots, lambda row: row.status in SNAPSHOT_STEADY or row.held_since is not None),
         ("image", books.images, lambda row: row.status in _IMAGE_STEADY),
         ("server", books.servers, lambda row: row.status not in SERVER_TRANSITIONAL and row.task_state is None),
         ("attachment", books.plugs, lambda row: row.status == "attached"),
@@ -88,9 +88,15 @@ def _unowned(books: _Books) -> list[Difference]:
                 found.append(Difference(f"{kind} {row.id}", text))
             elif row.operation_id is None and not steady(row):
                 found.append(Difference(f"{kind} {row.id}", f"is {row.status}, and no operation owns it"))
-    for row in books.volumes:
-        if row.held_since is not None and (row.status in VOLUME_STEADY or row.operation_id is not None):
-            found.append(Difference(f"volume {row.id}", f"is {row.status}, yet marked as held by a client"))
+    for kind, rows, all_steady in (
+        ("volume", books.volumes, VOLUME_STEADY),
+        ("snapshot", books.snapshots, SNAPSHOT_STEADY),
+    ):
+        found += [
+            Difference(f"{kind} {row.id}", f"is {row.status}, yet marked as held in that")
+            for row in rows
+            if row.held_since is not None and (row.operation_id is not None or row.status in all_steady)
+        ]
     return found
 
 
