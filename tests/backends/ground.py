@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +80,13 @@ class Ground:
                 if news.what == what:
                     return news
         raise AssertionError("the backend was closed")
+
+    async def forget_news(self) -> None:
+        """Pass over what was told so far."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                async for _ in self.backend.news():
+                    pass
 
 
 async def persistently(call: Callable[[], Awaitable[T]]) -> T:

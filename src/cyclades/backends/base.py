@@ -82,11 +82,12 @@ class SeenServer:
 
 @dataclass(frozen=True)
 class News:
-    """Something happened by itself: a guest powered off (`stopped`), its QEMU died (`crashed`), it rebooted
-    (`running`), or a volume was unplugged after we had given up waiting (`unplugged`)."""
+    """Something happened by itself: a guest powered off (`stopped`), its QEMU died (`crashed`), it stands still since
+    its pool is full (`paused`), it goes on or rebooted (`running`), or a volume was unplugged after we had given up
+    waiting (`unplugged`)."""
 
     server_id: str
-    what: Literal["running", "stopped", "crashed", "unplugged"]
+    what: Literal["running", "paused", "stopped", "crashed", "unplugged"]
     volume_id: str | None = None
     generation: int = 0
 

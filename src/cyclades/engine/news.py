@@ -25,6 +25,7 @@ LOOK_AGAIN = 2.0  # seconds after which what could not be settled is tried again
 log = structlog.get_logger("cyclades.news")
 
 _DIED = "The server's machine ended unexpectedly. Start the server to go on."
+_STANDS_STILL = "The server's machine stands still, as when its pool is full. Reboot it hard to go on."
 _UNKNOWN = "The backend does not have the server any more. Start the server to make it again."
 
 
@@ -114,6 +115,10 @@ def _correction(row: Row[Any], seen: SeenServer) -> dict[str, Any]:
         return {}
     if power in ("running", "paused"):
         wanted: dict[str, Any] = {"status": "ACTIVE", "power": power}
+        if power == "paused":
+            wanted["reason"] = _STANDS_STILL
+        elif row.reason == _STANDS_STILL:
+            wanted["reason"] = None
     elif row.status == "SHUTOFF":
         return {}
     else:

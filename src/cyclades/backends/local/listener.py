@@ -76,7 +76,7 @@ class Listener:
             self._tell(News(home.server_id, "crashed"))
 
     async def _hear(self, home: Home) -> None:
-        names = ("DEVICE_DELETED", "SHUTDOWN", "RESET")
+        names = ("DEVICE_DELETED", "SHUTDOWN", "RESET", "STOP", "RESUME")
         async with connected(home.events) as monitor:
             with monitor.listening(*names) as events:
                 if (await monitor.command("query-status"))["status"] == "shutdown":
@@ -90,7 +90,7 @@ class Listener:
                             return
                         event = waiting.result()
                         waiting = asyncio.create_task(events.get())
-                        await self._event(home, event["event"], event["data"])
+                        await self._event(home, event["event"], event.get("data", {}))
                 finally:
                     gone.cancel()
                     waiting.cancel()
@@ -98,7 +98,9 @@ class Listener:
     async def _event(self, home: Home, name: str, data: dict[str, object]) -> None:
         if name == "SHUTDOWN" and data.get("guest"):
             await self._down(home)
-        elif name == "RESET" and data.get("guest"):
+        elif name == "STOP":
+            self._tell(News(home.server_id, "paused"))
+        elif name == "RESUME" or (name == "RESET" and data.get("guest")):
             self._tell(News(home.server_id, "running"))
         elif name == "DEVICE_DELETED":
             disk = machine.disk_of(str(data.get("device", "")))
