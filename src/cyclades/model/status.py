@@ -1,7 +1,7 @@
 """Statuses, and from which of them each action may start.
 
-The words are Cinder's and Nova's. A status that ends in -ing is transitional: an operation owns the row, or, of a
-volume, a client keeps it so (`held_since`: os-reserve and the like).
+The words are Cinder's and Nova's. A status that ends in -ing is transitional: an operation owns the row, or somebody
+keeps it so (`held_since`): a client by os-reserve and the like, an admin by os-reset_status.
 """
 
 from __future__ import annotations
