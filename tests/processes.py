@@ -114,9 +114,9 @@ def free_address() -> tuple[str, int]:
 
 
 def wait_until(what: str, met: Callable[[], T | None]) -> T:
-    """Ask until there is an answer (not None, not False), and return it."""
+    """Ask until the answer is true, and return it."""
     give_up = time.monotonic() + LIMIT
-    while (found := met()) is None or found is False:
+    while not (found := met()):
         assert time.monotonic() < give_up, f"it is not so that {what}"
         time.sleep(0.05)
     return found
