@@ -8,12 +8,13 @@ from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import NAME_NOT_EMPTY, body
+from cyclades.api.volume import since
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid, NotFound
 from cyclades.store import default_types, projects, volume_types
 from cyclades.store.database import Tx
 
-_SINCE = "3.62"
+_SINCE = str(since.DEFAULT_TYPES)
 _PATH = "/default-types/{project_id}"
 
 

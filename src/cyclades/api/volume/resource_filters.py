@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
+from cyclades.api.volume import since
 from cyclades.api.volume.filters import TABLES
 from cyclades.api.volume.service import SERVICE
 
 
-@SERVICE.route("GET", "/resource_filters", who="reader", since="3.33")
+@SERVICE.route("GET", "/resource_filters", who="reader", since=str(since.RESOURCE_FILTERS))
 async def every(request: Request) -> dict[str, Any]:
     wanted = request.one("resource")
     found = [
