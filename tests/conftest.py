@@ -8,10 +8,16 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 from tests import crash_cases, databases, postgres_server, processes
 
 from cyclades.store.database import Database
+
+# A machine is slow at times: no example has to be quick, nor the making of one.
+hypothesis.settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("any-machine")
 
 _ROOT = Path(__file__).parents[1]
 _MAIN_PID = "CYCLADES_TESTS_PID"

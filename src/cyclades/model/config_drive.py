@@ -41,11 +41,16 @@ def files(guest: Guest) -> dict[str, bytes]:
 
 
 def _nocloud(guest: Guest) -> bytes:
-    # YAML, and JSON's strings are YAML's.
-    lines = [f"instance-id: {guest.server_id}", f"local-hostname: {json.dumps(guest.hostname)}"]
+    lines = [f"instance-id: {guest.server_id}", f"local-hostname: {_yaml(guest.hostname)}"]
     if guest.public_key:
-        lines += ["public-keys:", f"  - {json.dumps(guest.public_key.strip())}"]
+        lines += ["public-keys:", f"  - {_yaml(guest.public_key.strip())}"]
     return "\n".join([*lines, ""]).encode()
+
+
+def _yaml(text: str) -> str:
+    """A string in YAML. JSON's form will not do: not all of its escapes mean the same there."""
+    plain = (c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(plain)}"'
 
 
 def _openstack(guest: Guest) -> dict[str, object]:

@@ -10,8 +10,8 @@ MAX_DISKS = 16  # of one server, the root included; what Ganeti and the local ba
 
 
 def hostname_of(name: str, server_id: str) -> str:
-    """The name that the guest has for itself (RFC 1123), from the name that its user gave it."""
-    cleaned = re.sub(r"[^A-Za-z0-9.-]", "", re.sub(r"[ _]", "-", name)).lower()[:63].strip(".-")
+    """The name that the guest has for itself (one label of RFC 1123), from the name that its user gave it."""
+    cleaned = re.sub(r"[^A-Za-z0-9-]", "", re.sub(r"[ _.]", "-", name)).lower()[:63].strip("-")
     return cleaned or f"server-{server_id}"
 
 
