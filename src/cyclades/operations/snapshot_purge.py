@@ -32,11 +32,13 @@ def _take(tx: Tx, op_id: str, snapshot_id: str) -> str | None:
         row = snapshots.hold(tx, snapshot_id, None)
     except NotFound:
         return None  # what had it has deleted it
-    if row.operation_id is None:
-        snapshots.begin(tx, row, "purge", status="deleting", op_id=op_id)
-    elif row.operation_id != op_id:
-        ask_to_end(tx, row, unless=GOING)
-        return f"operation {row.operation_id}"
+    if row.operation_id == op_id:
+        return None
+    if row.operation_id is not None:
+        if ask_to_end(tx, row, unless=GOING):
+            return f"operation {row.operation_id}"
+        snapshots.change(tx, row.id, operation_id=None)
+    snapshots.begin(tx, row, "purge", status="deleting", op_id=op_id)
     return None
 
 

@@ -95,15 +95,19 @@ def _older_user(tx: Tx, op_id: str, resource_id: str) -> str | None:
     return None if row is None else f"the {row.kind} that was asked for earlier"
 
 
-def ask_to_end(tx: Tx, row: Any, *, unless: Collection[str] = ()) -> None:
+def ask_to_end(tx: Tx, row: Any, *, unless: Collection[str] = ()) -> bool:
     """Ask the operation that has a volume or a snapshot to turn back, unless it is of a kind that is wanted to go on.
-    `WrongState` if it is a server's: the server would not come to be."""
+    False if it has ended, and should not have the row any more. `WrongState` if it is a server's: the server would
+    not come to be."""
     owner = operations.get(tx, row.operation_id)
-    if owner is None or owner.kind in unless:
-        return
+    if owner is None or owner.ended_at is not None:
+        return False
+    if owner.kind in unless:
+        return True
     if owner.resource_kind == "server":
         text = (
             f"Server {owner.resource_id} is being made or deleted with {row.id}: wait for that, or delete the server."
         )
         raise WrongState("volume-of-a-server", f"Invalid volume: {text}", resource="volume")
     operations.cancel(tx, owner.id)
+    return True

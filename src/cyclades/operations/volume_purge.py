@@ -62,11 +62,12 @@ def _take(tx: Tx, op_id: str, args: Args) -> str | None:
 def _take_one(tx: Tx, store: Any, row: Any, op_id: str, args: Args) -> str | None:
     if row.operation_id == op_id:
         return None
-    if row.operation_id is None or not args.force:
-        store.begin(tx, row, "purge" if args.force else "delete", status="deleting", op_id=op_id)
-        return None
-    ask_to_end(tx, row, unless=GOING)
-    return f"operation {row.operation_id}"
+    if row.operation_id is not None and args.force:
+        if ask_to_end(tx, row, unless=GOING):
+            return f"operation {row.operation_id}"
+        store.change(tx, row.id, operation_id=None)
+    store.begin(tx, row, "purge" if args.force else "delete", status="deleting", op_id=op_id)
+    return None
 
 
 async def take(work: Work[Args]) -> None:

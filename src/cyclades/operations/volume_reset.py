@@ -109,11 +109,13 @@ def _reason(status: str) -> str | None:
 
 def _take(tx: Tx, row: Row[Any], op_id: str) -> str | None:
     """Make the volume (its row held) the operation's, in the status that it has; returns what must end first."""
-    if row.operation_id is None:
-        volumes.begin(tx, row, "reset", status=row.status, op_id=op_id)
-    elif row.operation_id != op_id:
-        ask_to_end(tx, row)
-        return f"operation {row.operation_id}"
+    if row.operation_id == op_id:
+        return None
+    if row.operation_id is not None:
+        if ask_to_end(tx, row):
+            return f"operation {row.operation_id}"
+        volumes.change(tx, row.id, operation_id=None)
+    volumes.begin(tx, row, "reset", status=row.status, op_id=op_id)
     return None
 
 
