@@ -70,6 +70,7 @@ _NOTHING_NEW = {
     "/volumes/{volume_id}/metadata",
     "/snapshots/{snapshot_id}/metadata",
     "/types/{type_id}/extra_specs",
+    "/types/{type_id}/encryption",
     "/servers/{server_id}/metadata",
     "/flavors/{flavor_id}/os-extra_specs",
 }

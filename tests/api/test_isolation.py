@@ -17,7 +17,7 @@ from cyclades.api.http.service import Route, Service
 from cyclades.store.database import Database
 
 # What stands in a path and is nobody's: the program's own names, and what all projects share.
-_SHARED = {"ident", "network", "host", "network_id", "subnet_id"}
+_SHARED = {"ident", "network", "host", "network_id", "subnet_id", "class_name"}
 # Parts of a path that only mean something below another one.
 _BELOW = {"key", "tag", "member_id"}
 # (method, path) → what another project gets instead of 404, and why.
