@@ -148,7 +148,8 @@ async def _on_two_engines(world: Stage, op_id: str, step: str) -> None:
         if (work.id, name, phase) == (op_id, step, "before"):
             second_is_there.set()
 
-    first = Engine(world.world, first_pause=0.005, watch=first_waits)
+    # With no room for another, it does not take back what it waits with: the second one is to get it.
+    first = Engine(world.world, first_pause=0.005, concurrency=1, watch=first_waits)
     second = Engine(world.world, first_pause=0.005, watch=second_meets)
     tasks = [asyncio.create_task(first.run())]
     try:

@@ -344,6 +344,28 @@ async def test_a_move_that_fails_leaves_the_volume_where_it_was(
     assert await ends(cloud, tmp_path, volume_id) == [ONE, ONE]
 
 
+async def test_what_a_move_left_behind_is_never_taken_for_the_volume(
+    cloud: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that could not be removed when the volume moved away stands in its way back, and says so."""
+    volume_id = await a_volume(cloud)
+    disk, local, other = volume_disk(volume_id), cloud.world.pools["local"], cloud.world.pools[OTHER_POOL]
+    await local.rename(disk, "kept")
+    await local.receive(disk, GIB, lambda target, fds: local.export("kept", target, "qcow2", fds=fds))
+    await retype(cloud, volume_id, OTHER_POOL_TYPE)
+    await local.rename("kept", disk)  # as if it had not been removed
+    await write(other, disk, 0, KIB, 2)
+    await retype(cloud, volume_id, "standard")
+    row = await row_of(cloud, volume_id)
+    assert (row.status, row.pool, row.migration_status) == ("available", OTHER_POOL, "error")
+    assert await ends(cloud, tmp_path, volume_id) == [TWO, ONE]
+    assert not any(found.name.startswith("snf-copy") for found in await local.disks())
+    await local.delete(disk)
+    await retype(cloud, volume_id, "standard")
+    assert (await row_of(cloud, volume_id)).pool == "local"
+    assert await ends(cloud, tmp_path, volume_id) == [TWO, ONE]
+
+
 async def test_what_is_made_from_a_volume_comes_before_its_move(cloud: Stage, tmp_path: Path) -> None:
     """Asked for in one moment: the clone still finds the old disk."""
     first = await a_volume(cloud)

@@ -78,7 +78,7 @@ async def adopt(work: Work[Args]) -> None:
             raise Failed(f"{args.source} is not a snapshot of volume {args.volume_id}.")
         if found.size > args.size * GIB:
             raise Failed(f"{args.source} has {found.size} bytes, more than its volume.")
-        await pool.rename(args.source, disk)
+        await pool.rename(args.source, disk, work.still)
     size = found.size if there is None else there.size
     await work.record(size=gib_to_hold(size))
 
@@ -86,7 +86,7 @@ async def adopt(work: Work[Args]) -> None:
 async def give_back(work: Work[Args]) -> None:
     pool, disk = work.world.pools[work.args.pool], snapshot_disk(work.args.snapshot_id)
     if await pool.find(disk) is not None:
-        await pool.rename(disk, work.args.source)
+        await pool.rename(disk, work.args.source, work.still)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:

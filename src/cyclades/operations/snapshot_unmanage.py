@@ -33,13 +33,13 @@ async def let_go(work: Work[Args]) -> None:
     """A snapshot in error may hold nothing."""
     pool, disk = work.world.pools[work.args.pool], snapshot_disk(work.args.snapshot_id)
     if await pool.find(disk) is not None:
-        await pool.rename(disk, unmanaged_disk(work.args.snapshot_id))
+        await pool.rename(disk, unmanaged_disk(work.args.snapshot_id), work.still)
 
 
 async def take_back(work: Work[Args]) -> None:
     pool, name = work.world.pools[work.args.pool], unmanaged_disk(work.args.snapshot_id)
     if await pool.find(name) is not None:
-        await pool.rename(name, snapshot_disk(work.args.snapshot_id))
+        await pool.rename(name, snapshot_disk(work.args.snapshot_id), work.still)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:

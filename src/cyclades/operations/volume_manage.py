@@ -19,6 +19,7 @@ from cyclades.operations.new_volume import check_metadata, check_size, checked_z
 from cyclades.pools.base import Adoptable, Pool
 from cyclades.store import operations, quotas, volume_types, volumes
 from cyclades.store.database import Tx
+from cyclades.store.pools import require_open
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted) -> str:
             "name a volume_type that keeps its disks there.",
             field="volume_type",
         )
+    require_open(tx, kind.pool)
     check_metadata(settings, wanted.metadata)
     volume_id, op_id = new_id(), new_id()
     volumes.add(
@@ -133,7 +135,7 @@ async def give_back(work: Work[Args]) -> None:
     if await pool.find(disk) is None:
         await pool.delete(disk)  # a copy that is not whole
     else:
-        await pool.rename(disk, unmanaged_disk(work.args.volume_id))
+        await pool.rename(disk, unmanaged_disk(work.args.volume_id), work.still)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:

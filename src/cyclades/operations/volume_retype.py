@@ -16,7 +16,7 @@ from cyclades.config import Settings
 from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Invalid, WrongState
-from cyclades.model.names import volume_disk
+from cyclades.model.names import copy_disk, volume_disk
 from cyclades.model.status import VOLUME_ACTIONS, wrong_status
 from cyclades.model.units import GIB
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
@@ -46,6 +46,8 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_type: 
     if new.id == row.volume_type_id:
         raise Invalid("retype-same", f"Volume {row.id} is of type {new.name} already.", field="new_type")
     kind = capabilities.kind_of(new.extra_specs, settings.pool_engines)
+    if (unmet := capabilities.unmet(new.extra_specs, kind, settings.pool_engines)) is not None:
+        raise Invalid("retype-unmet", unmet, field="new_type")
     capabilities.check_zone(new.extra_specs, row.availability_zone)
     multiattach = capabilities.wants_multiattach(new.extra_specs)
     if multiattach != row.multiattach and row.status != "available":
@@ -119,12 +121,24 @@ async def copy(work: Work[Args]) -> None:
     async def write(target: Path, fds: Sequence[int]) -> None:
         await pools[args.old_pool].export(disk, target, "qcow2", work.progress, fds=fds)
 
-    await pools[args.new_pool].receive(disk, args.size * GIB, write)
+    # Not yet under the volume's name, so that nothing that an earlier move left there is taken for it.
+    await pools[args.new_pool].receive(copy_disk(work.id), args.size * GIB, write, work.still)
 
 
 async def uncopy(work: Work[Args]) -> None:
     if not work.data.get("switched"):
-        await work.world.pools[work.args.new_pool].delete(volume_disk(work.args.volume_id), still=work.still)
+        await work.world.pools[work.args.new_pool].delete(copy_disk(work.id), still=work.still)
+
+
+async def name(work: Work[Args]) -> None:
+    new = work.world.pools[work.args.new_pool]
+    await new.rename(copy_disk(work.id), volume_disk(work.args.volume_id), work.still)
+
+
+async def unname(work: Work[Args]) -> None:
+    new = work.world.pools[work.args.new_pool]
+    if not work.data.get("switched") and await new.find(copy_disk(work.id)) is None:
+        await new.rename(volume_disk(work.args.volume_id), copy_disk(work.id), work.still)
 
 
 async def switch(work: Work[Args]) -> None:
@@ -180,6 +194,7 @@ OPERATION = Operation(
     args=Args,
     steps=(
         Step("copy", copy, undo=uncopy),
+        Step("name", name, undo=unname),
         Step("switch", switch, undo=unswitch),
         Step("wait", wait),
         Step("remove_old", remove_old),

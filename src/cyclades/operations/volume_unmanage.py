@@ -35,13 +35,13 @@ async def let_go(work: Work[Args]) -> None:
     """A volume in error may have no disk: then there is nothing to keep."""
     pool, disk = work.world.pools[work.args.pool], volume_disk(work.args.volume_id)
     if await pool.find(disk) is not None:
-        await pool.rename(disk, unmanaged_disk(work.args.volume_id))
+        await pool.rename(disk, unmanaged_disk(work.args.volume_id), work.still)
 
 
 async def take_back(work: Work[Args]) -> None:
     pool, name = work.world.pools[work.args.pool], unmanaged_disk(work.args.volume_id)
     if await pool.find(name) is not None:
-        await pool.rename(name, volume_disk(work.args.volume_id))
+        await pool.rename(name, volume_disk(work.args.volume_id), work.still)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:

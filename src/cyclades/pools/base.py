@@ -156,12 +156,12 @@ class Pool(Protocol):
         in the program that writes, so that a lock on one lasts as long as it runs."""
         ...
 
-    async def receive(self, disk: str, size: int, write: WriteFile) -> None:
+    async def receive(self, disk: str, size: int, write: WriteFile, still: StillWanted = wanted) -> None:
         """A volume of `size` bytes with the content that `write` writes, and zeros after it; `write` is not called
         if the volume is there. `Failed` if `size` is smaller than what was written."""
         ...
 
-    async def rename(self, disk: str, name: str) -> None:
+    async def rename(self, disk: str, name: str, still: StillWanted = wanted) -> None:
         """Call a snapshot, or a volume at rest, by another name; its generation begins anew. `Failed` if the new
         name is another disk's."""
         ...

@@ -65,7 +65,7 @@ def _manage(version: Version) -> Schema:
         "description": TEXT_OR_NULL,
         "volume_type": NAME_OR_NULL,
         "availability_zone": NAME_OR_NULL,
-        "bootable": BOOLEAN,
+        "bootable": {"anyOf": [BOOLEAN, {"type": "null"}]},
         "metadata": {"anyOf": [METADATA, {"type": "null"}]},
     }
     if version >= since.MANAGE_IN_CLUSTER:
@@ -83,7 +83,7 @@ async def manage(request: Request) -> dict[str, Any]:
         type=asked.get("volume_type") or None,
         metadata=asked.get("metadata") or {},
         availability_zone=asked.get("availability_zone") or None,
-        bootable=is_true(asked.get("bootable", False)),
+        bootable=is_true(asked.get("bootable")),
     )
 
     def accept(tx: Tx) -> dict[str, Any]:

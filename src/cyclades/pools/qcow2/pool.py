@@ -87,8 +87,9 @@ class Qcow2Pool:
         row = await self._layers.find(disk)
         return await self._db.write(plan) if row is None else row
 
-    async def receive(self, disk: str, size: int, write: WriteFile) -> None:
+    async def receive(self, disk: str, size: int, write: WriteFile, still: StillWanted = wanted) -> None:
         async with self._layers.hold_disk(_checked(disk)) as lock:
+            await still()
             row = await self._planned_volume(disk, size, None)
             if row.state != "making":
                 return
@@ -281,10 +282,11 @@ class Qcow2Pool:
             )
             await in_thread(files.sync, target)
 
-    async def rename(self, disk: str, name: str) -> None:
+    async def rename(self, disk: str, name: str, still: StillWanted = wanted) -> None:
         async with AsyncExitStack() as held:
             for each in sorted({_checked(disk), _checked(name)}):  # in one order, so that nobody waits in a circle
                 await held.enter_async_context(self._layers.hold_disk(each))
+            await still()
             row, other = await self._layers.find(disk), await self._layers.find(name)
             if row is None:
                 if other is None:
