@@ -73,8 +73,10 @@ def query(scope: str | None) -> sa.Select[Any]:
     return found if scope is None else found.where(message.c.project_id == scope)
 
 
-def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
-    return pages.fetch(tx, found, message, wanted)
+def page(tx: Tx, found: sa.Select[Any], wanted: Page, scope: str | None) -> Rows:
+    """A page of `found`, which is `query(scope)` and more."""
+    among = sa.true() if scope is None else message.c.project_id == scope
+    return pages.fetch(tx, found, message, wanted, among=among)
 
 
 def remove(tx: Tx, message_id: str) -> None:

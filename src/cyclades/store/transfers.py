@@ -43,8 +43,10 @@ def query(scope: str | None) -> sa.Select[Any]:
     return found if scope is None else found.where(transfer.c.project_id == scope)
 
 
-def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
-    return pages.fetch(tx, found, transfer, wanted)
+def page(tx: Tx, found: sa.Select[Any], wanted: Page, scope: str | None) -> Rows:
+    """A page of `found`, which is `query(scope)` and more."""
+    among = sa.true() if scope is None else transfer.c.project_id == scope
+    return pages.fetch(tx, found, transfer, wanted, among=among)
 
 
 def end(tx: Tx, transfer_id: str, **values: Any) -> None:

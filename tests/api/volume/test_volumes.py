@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.api.volume.conftest import OTHER, PROJECT, As, Client
+from tests.api.volume.conftest import OTHER, PROJECT, As, Client, New
 
 from cyclades.model import quota
 from cyclades.store import quotas
@@ -296,3 +296,66 @@ async def test_version_documents(member: Client) -> None:
     for path in (BASE, f"{BASE}/"):
         (version,) = (await member.get(path)).json()["versions"]
         assert (version["min_version"], version["version"]) == ("3.0", "3.71")
+
+
+async def test_a_summary_of_what_a_project_has(member: Client, stranger: Client, speaking_as: As) -> None:
+    path = f"{BASE}/volumes/summary"
+    assert (await member.get(path)).json() == {"volume-summary": {"total_count": 0, "total_size": 0, "metadata": {}}}
+    await make(member, size=2, metadata={"for": "mail", "a": "1"})
+    await make(member, size=3, metadata={"for": "web", "a": "1"})
+    await make(stranger, size=5, metadata={"for": "them"})
+    metadata = {"a": ["1"], "for": ["mail", "web"]}
+    total = {"total_count": 2, "total_size": 5}
+    assert (await member.get(path)).json() == {"volume-summary": {**total, "metadata": metadata}}
+    assert (await member.get(f"{path}?all_tenants=1")).json()["volume-summary"]["total_count"] == 2
+    assert (await member.get(f"{path}?size=3")).json()["volume-summary"]["metadata"] == {"a": ["1"], "for": ["web"]}
+    assert (await speaking_as(version="3.35").get(path)).json() == {"volume-summary": total}
+    assert (await speaking_as(version="3.11").get(path)).status_code == 404
+    everything = (await speaking_as(PROJECT, "admin").get(f"{path}?all_tenants=1")).json()["volume-summary"]
+    assert (everything["total_count"], everything["total_size"]) == (3, 10)
+    assert everything["metadata"]["for"] == ["mail", "them", "web"]
+
+
+async def test_snapshots_are_deleted_with_their_volume_when_asked(
+    member: Client, put: Callable[..., Any], database: Database
+) -> None:
+    made = await make(member)
+    path = f"{BASE}/volumes/{made['id']}"
+    await put("volume", made["id"], status="available")
+    taken = await member.post(f"{BASE}/snapshots", json={"snapshot": {"volume_id": made["id"]}})
+    snapshot = f"{BASE}/snapshots/{taken.json()['snapshot']['id']}"
+    assert (await member.delete(f"{path}?cascade=true")).status_code == 400  # the snapshot is being made
+    assert (await member.get(path)).json()["volume"]["status"] == "available"
+    await put("snapshot", snapshot.rpartition("/")[2], status="available")
+    for query in ("", "?cascade=false", "?cascade=0"):
+        assert (await member.delete(f"{path}{query}")).status_code == 400, query
+    assert (await member.delete(f"{path}?cascade=perhaps")).status_code == 400
+    assert (await member.delete(f"{path}?cascade=true")).status_code == 202
+    assert (await member.get(path)).json()["volume"]["status"] == "deleting"
+    assert (await member.get(snapshot)).json()["snapshot"]["status"] == "deleting"
+    assert (await member.delete(f"{path}?cascade=true")).status_code == 400
+
+
+async def test_only_admins_delete_by_force(member: Client, admin: Client, speaking_as: As, new_volume: New) -> None:
+    path = f"{BASE}/volumes/{await new_volume(status='maintenance')}"
+    assert (await member.delete(f"{path}?force=true")).status_code == 403
+    assert (await admin.delete(path)).status_code == 400
+    old = speaking_as(PROJECT, "admin", version="3.22")
+    assert (await old.delete(f"{path}?force=true")).status_code == 400  # there is no force yet
+    assert (await admin.delete(f"{path}?force=perhaps")).status_code == 400
+    assert (await admin.delete(f"{path}?force=true")).status_code == 202
+    assert (await admin.get(path)).json()["volume"]["status"] == "deleting"
+
+
+async def test_what_cannot_be_changed(
+    member: Client, speaking_as: As, new_volume: New, put: Callable[..., Any]
+) -> None:
+    volume_id = await new_volume(name="old", metadata={"a": "b"})
+    path = f"{BASE}/volumes/{volume_id}"
+    for bad in ({"size": 2}, {"metadata": None}, {"metadata": {str(i): "v" for i in range(200)}}, {"name": 1}):
+        assert (await member.put(path, json={"volume": bad})).status_code == 400, bad
+    nothing = await speaking_as(version="3.52").put(path, json={"volume": {}})
+    assert (nothing.status_code, nothing.json()["volume"]["name"]) == (200, "old")
+    await put("volume", volume_id, status="maintenance")
+    assert (await member.put(path, json={"volume": {"name": "new"}})).status_code == 400
+    assert (await member.get(path)).json()["volume"]["name"] == "old"

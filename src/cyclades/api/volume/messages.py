@@ -83,8 +83,9 @@ def _view(request: Request, row: Row[Any]) -> dict[str, Any]:
 async def every(request: Request) -> dict[str, Any]:
     paged = request.version >= since.MESSAGE_PAGES
     wanted = lists.page(request, _SORTABLE) if paged else lists.plain(request)
-    found = filters.narrowed(request, messages.query(filters.scope(request)), _FILTERS)
-    rows, more = await request.db.read(lambda tx: messages.page(tx, found, wanted))
+    scope = filters.scope(request)
+    found = filters.narrowed(request, messages.query(scope), _FILTERS)
+    rows, more = await request.db.read(lambda tx: messages.page(tx, found, wanted, scope))
     answer: dict[str, Any] = {"messages": [_view(request, row) for row in rows]}
     if paged and rows and more:
         answer["messages_links"] = lists.next_link(request, rows[-1].id)

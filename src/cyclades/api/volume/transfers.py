@@ -84,8 +84,9 @@ def _routes(path: str, first: Version) -> None:
     async def every(request: Request, *, detail: bool) -> dict[str, Any]:
         paged = request.version >= since.TRANSFER_PAGES
         wanted = lists.page(request, _SORTABLE) if paged else lists.plain(request)
-        found = filters.narrowed(request, transfers.query(filters.scope(request)), _FILTERS)
-        rows, more = await request.db.read(lambda tx: transfers.page(tx, found, wanted))
+        scope = filters.scope(request)
+        found = filters.narrowed(request, transfers.query(scope), _FILTERS)
+        rows, more = await request.db.read(lambda tx: transfers.page(tx, found, wanted, scope))
         view = _detail if detail else _brief
         answer: dict[str, Any] = {"transfers": [view(request, row, path) for row in rows]}
         if paged and rows and more:
