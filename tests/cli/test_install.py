@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from tests.processes import environment
 
 from cyclades import __version__
 from cyclades.store import migrate
@@ -37,7 +38,9 @@ def installed(tmp_path: Path) -> Path:
 
 def test_the_command_runs_and_finds_its_migrations(installed: Path, tmp_path: Path) -> None:
     def output(*words: str | Path) -> str:
-        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+        alone = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+        done = subprocess.run(words, env=alone, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     where = output(installed / "python", "-c", "import cyclades; print(cyclades.__file__)")
     assert Path(where).is_relative_to(installed.parent)

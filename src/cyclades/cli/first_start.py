@@ -45,7 +45,8 @@ def _make(tx: Tx, settings: Settings, passwords: dict[str, str], hashes: dict[st
     for number, (name, vcpus, ram, disk) in enumerate(_FLAVORS, start=1):
         flavors.add(tx, str(number), name=name, vcpus=vcpus, ram=ram, disk=disk, is_public=True, extra_specs={})
     volume_types.add(tx, new_id(), name=VOLUME_TYPE, is_public=True, is_default=True, extra_specs={})
-    # Before the commit: afterwards the passwords are nowhere else. And only by the process whose rows will be there.
+    # In the transaction, though it is outside the database (a repeat writes the same): by the process whose rows will
+    # be there, before they are, since afterwards the passwords are nowhere else.
     _write_credentials(settings, passwords)
 
 
