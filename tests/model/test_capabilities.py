@@ -28,9 +28,18 @@ def test_a_type_that_says_nothing_is_of_the_first_pool() -> None:
 
 
 def test_a_type_names_its_pool_in_our_words_or_in_cinders() -> None:
-    for spec in ("cyclades:pool", "volume_backend_name"):
+    for spec in ("cyclades:pool", "volume_backend_name", "capabilities:volume_backend_name"):
         assert kind_of({spec: "slow"}, POOLS).pool == "slow"
     assert kind_of({"cyclades:pool": "slow", "volume_backend_name": "fast"}, POOLS).pool == "slow"
+
+
+@pytest.mark.parametrize("scope", ["", "capabilities:"])
+def test_what_a_pool_is_not(scope: str) -> None:
+    kind = kind_of({}, POOLS)
+    for specs in ({}, {"vendor_name": "Cyclades"}, {"storage_protocol": "qcow2"}, {"colour": "red"}):
+        assert capabilities.unmet({scope + name: value for name, value in specs.items()}, kind, POOLS) is None
+    for name in ("vendor_name", "storage_protocol"):
+        assert f"{name} 'other'" in (capabilities.unmet({scope + name: "other"}, kind, POOLS) or "")
 
 
 @pytest.mark.parametrize(

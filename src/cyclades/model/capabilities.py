@@ -15,10 +15,14 @@ TEMPLATE_SPEC = "cyclades:disk_template"
 PROVIDER_SPEC = "cyclades:provider"
 POOL_SPEC = "cyclades:pool"
 BACKEND_SPEC = "volume_backend_name"  # Cinder's word for the pool
+VENDOR_SPEC = "vendor_name"
+PROTOCOL_SPEC = "storage_protocol"
+_SCOPE = "capabilities:"  # may stand before those three, as in Cinder
 ZONES_SPEC = "RESKEY:availability_zones"  # Cinder's word: a type with it is for these zones alone
 # What users see of a type's extra specs; the rest says how the cloud is built, and is for admins.
 USER_VISIBLE_SPECS = (ZONES_SPEC, "multiattach", "replication_enabled")
 
+VENDOR = "Cyclades"  # what every pool says of itself
 EXT = "ext"
 OWN_PROVIDER = "cyclades"
 TEMPLATES = frozenset({EXT, "rbd", "sharedfile", "gluster", "plain", "drbd", "file"})
@@ -59,13 +63,26 @@ def kind_of(extra_specs: Mapping[str, str], pools: Mapping[str, str]) -> Kind:
             f"configured ones does: use 'ext' with provider '{OWN_PROVIDER}'.",
             field="extra_specs",
         )
-    pool = extra_specs.get(POOL_SPEC) or extra_specs.get(BACKEND_SPEC) or next(iter(pools))
+    pool = extra_specs.get(POOL_SPEC) or _asked(extra_specs, BACKEND_SPEC) or next(iter(pools))
     if pool not in pools:
         raise Invalid("pool", f"There is no pool {pool!r}; there is {', '.join(pools)}.", field="extra_specs")
     kind = Kind(template, provider, pool)
     if wants_multiattach(extra_specs):
         refuse_unless(capabilities(kind, pools).multiattach, "multiattach", pools[pool])
     return kind
+
+
+def unmet(extra_specs: Mapping[str, str], kind: Kind, pools: Mapping[str, str]) -> str | None:
+    """What the specs ask of a pool that it is not, as the reason why nothing can be made there."""
+    for spec, value in ((VENDOR_SPEC, VENDOR), (PROTOCOL_SPEC, pools[kind.pool])):
+        wanted = _asked(extra_specs, spec)
+        if wanted not in (None, value):
+            return f"The volume type asks for {spec} {wanted!r}; pool {kind.pool} has {value!r}."
+    return None
+
+
+def _asked(extra_specs: Mapping[str, str], spec: str) -> str | None:
+    return extra_specs.get(spec) or extra_specs.get(_SCOPE + spec)
 
 
 def wants_multiattach(extra_specs: Mapping[str, str]) -> bool:

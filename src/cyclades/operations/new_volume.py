@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from cyclades.config import Settings
 from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
-from cyclades.model.errors import Invalid
+from cyclades.model.errors import Failed, Invalid
 from cyclades.model.names import image_disk, snapshot_disk, volume_disk
 from cyclades.model.status import SNAPSHOT_ACTIONS, VOLUME_ACTIONS, wrong_status
 from cyclades.model.units import GIB, gib_to_hold
@@ -45,7 +45,7 @@ class Wanted:
 
 class Plan(msgspec.Struct):
     """How the disk of a new volume is made. `size` is GiB. `copy_id` names the passing snapshot through which a
-    volume is copied."""
+    volume is copied. `unmet` is why no pool can make it: as in Cinder, the volume then ends in `error`."""
 
     volume_id: str
     pool: str
@@ -53,6 +53,7 @@ class Plan(msgspec.Struct):
     source: Source = "blank"
     source_id: str | None = None
     copy_id: str | None = None
+    unmet: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
     amounts = quota.of_volume(size, type_id=type_row.id, consumes=wanted.consumes_quota)
     quotas.take(tx, settings.quotas, caller.project_id, amounts, volume_size=size)
     copy_id = new_id() if wanted.source == "volume" else None
-    return Plan(volume_id, kind.pool, size, wanted.source, wanted.source_id, copy_id)
+    unmet = capabilities.unmet(type_row.extra_specs, kind, settings.pool_engines)
+    return Plan(volume_id, kind.pool, size, wanted.source, wanted.source_id, copy_id, unmet)
 
 
 def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
@@ -189,6 +191,8 @@ def check_metadata(settings: Settings, metadata: dict[str, str]) -> None:
 
 async def make_disk(world: World, plan: Plan, progress: Progress = no_progress) -> None:
     """Make the disk of a planned volume. Repeatable."""
+    if plan.unmet is not None:
+        raise Failed(plan.unmet)
     pool, disk, size = world.pools[plan.pool], volume_disk(plan.volume_id), plan.size * GIB
     if plan.source == "blank":
         await pool.create(disk, size)

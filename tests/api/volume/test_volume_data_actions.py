@@ -113,11 +113,13 @@ async def test_a_retype_in_the_pool_is_done_at_once(
 async def test_what_no_retype_can_be(member: Client, admin: Client, new_type: Any, new_volume: New, put: Any) -> None:
     await new_type("hidden", is_public=False)
     await new_type("fast")
+    await new_type("taped", "tape", key="storage_protocol")
     volume_id = await new_volume()
     for asked, code, word in (
         ({"new_type": "standard"}, 400, "already"),
         ({"new_type": "golden"}, 404, "golden"),
         ({"new_type": "hidden"}, 404, "hidden"),
+        ({"new_type": "taped"}, 400, "storage_protocol"),
         ({"new_type": "fast", "migration_policy": "always"}, 400, "migration_policy"),
         ({"new_type": ""}, 400, "new_type"),
         ({"new_type": "fast", "colour": "red"}, 400, "colour"),

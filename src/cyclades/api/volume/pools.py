@@ -22,8 +22,6 @@ from cyclades.store import pools, volume_types
 from cyclades.store.database import Tx
 from cyclades.store.schema import now, pool
 
-VENDOR = "Cyclades"
-
 # What a volume type's extra specs may say about its pool.
 _PROPERTIES = {
     capabilities.POOL_SPEC: {
@@ -98,7 +96,7 @@ def _capabilities(request: Request, row: Row[Any]) -> dict[str, Any]:
     return {
         "volume_backend_name": row.name,
         "pool_name": row.name,
-        "vendor_name": VENDOR,
+        "vendor_name": capabilities.VENDOR,
         "driver_version": __version__,
         "storage_protocol": row.engine,
         "total_capacity_gb": _gib(row.total),
@@ -133,7 +131,7 @@ async def show(request: Request) -> dict[str, Any]:
         raise NotFound("service", host)
     return {
         "namespace": f"OS::Storage::Capabilities::{backend_of(row.name)}",
-        "vendor_name": VENDOR,
+        "vendor_name": capabilities.VENDOR,
         "volume_backend_name": row.name,
         "pool_name": row.name,
         "driver_version": __version__,
