@@ -96,9 +96,10 @@ class Keys:
             raise Unsealable("this was changed, or sealed for something else") from error
 
     def _look(self) -> None:
-        if time.monotonic() - self._looked_at > _LOOK_AGAIN and _key_files(self._directory) != self._names:
-            self._load()
-        self._looked_at = time.monotonic()
+        if time.monotonic() - self._looked_at > _LOOK_AGAIN:
+            self._looked_at = time.monotonic()
+            if _key_files(self._directory) != self._names:
+                self._load()
 
     def _load(self) -> None:
         names, found = _key_files(self._directory), {}
