@@ -34,9 +34,10 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 async def until(database: Database, condition: Any) -> Any:
     async with asyncio.timeout(LIMIT):
-        while not (found := await database.read(condition)):
+        while True:
+            if found := await database.read(condition):
+                return found
             await asyncio.sleep(0.01)
-    return found
 
 
 async def test_a_process_is_seen_while_it_runs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

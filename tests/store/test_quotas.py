@@ -40,6 +40,23 @@ async def test_a_projects_own_limit_wins_and_can_be_forgotten(database: Database
     assert limits["volumes"] == 10
 
 
+async def test_the_classs_limit_is_for_projects_without_one_of_their_own(database: Database) -> None:
+    def limits(tx: Tx) -> tuple[int, int]:
+        found = quotas.limits(tx, DEFAULTS, PROJECT)
+        return found["volumes"], found["gigabytes"]
+
+    await database.write(lambda tx: quotas.set_class_limit(tx, "volumes", 3))
+    await database.write(lambda tx: quotas.set_class_limit(tx, "gigabytes", 50))
+    await database.write(lambda tx: quotas.set_limit(tx, PROJECT, "gigabytes", 70))
+    assert await database.read(limits) == (3, 70)
+    with pytest.raises(OverQuota):
+        await database.write(lambda tx: quotas.take(tx, DEFAULTS, PROJECT, {"volumes": 4}))
+    await database.write(lambda tx: quotas.forget_limits(tx, PROJECT, ["volumes", "gigabytes"]))
+    assert await database.read(limits) == (3, 50)
+    defaults = await database.read(lambda tx: quotas.defaults(tx, DEFAULTS))
+    assert (defaults["volumes"], defaults["gigabytes"]) == (3, 50)
+
+
 async def test_many_at_once_never_pass_the_limit(database: Database) -> None:
     def take(tx: Tx) -> None:
         quotas.take(tx, DEFAULTS, PROJECT, {"volumes": 1, "gigabytes": 3})

@@ -54,6 +54,7 @@ async def test_each_filter_of_volumes(member: Client, ids: dict[str, str]) -> No
         assert await ask(**{"name~": "%"}) == []
         assert await ask(status="available") == ["one"]
         assert await ask(size=2) == ["two"]
+        assert await ask(size=10**17) == []
         assert await ask(bootable="true") == ["one"]
         assert await ask(bootable="f") == ["none", "two"]
         assert await ask(availability_zone="mars") == ["none"]

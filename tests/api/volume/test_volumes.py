@@ -208,6 +208,7 @@ async def test_lists_are_filtered(member: Client, put: Callable[..., Any]) -> No
         ("limit=-1", 400),
         ("limit=x", 400),
         ("offset=-2", 400),
+        ("offset=2147483648", 400),
         ("sort=colour", 400),
         ("sort=name:up", 400),
         ("sort=name&sort_key=size", 400),

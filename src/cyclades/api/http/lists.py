@@ -10,6 +10,7 @@ from cyclades.api.http.request import Request
 from cyclades.model.errors import Invalid
 from cyclades.store.pages import Key, Page
 
+_MOST_OFFSET = 2**31 - 1
 _DIRECTIONS = {"asc": False, "desc": True}
 
 
@@ -23,11 +24,13 @@ def page(request: Request, sortable: Collection[str] | Mapping[str, str], *, def
 def plain(request: Request) -> Page:
     """What `limit` and `offset` ask for, of a list that does not take the rest (yet, in this version): newest first."""
     most = request.settings.api.page
-    limit = request.whole("limit")
+    limit, offset = request.whole("limit"), request.whole("offset") or 0
+    if offset > _MOST_OFFSET:
+        raise Invalid("offset", f"offset must be at most {_MOST_OFFSET}.", field="offset")
     return Page(
         limit=most if limit is None else min(limit, most),
         keys=(Key("created_at", True), Key("id", True)),
-        offset=request.whole("offset") or 0,
+        offset=offset,
     )
 
 

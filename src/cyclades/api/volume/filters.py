@@ -89,7 +89,8 @@ def like(column: sa.ColumnElement[Any]) -> Where:
 
 
 def whole(column: sa.ColumnElement[int], name: str) -> Where:
-    return lambda request, _: column == request.whole(name)
+    # A number may be larger than the column's: that finds nothing, and is no fault.
+    return lambda request, _: column == sa.literal(request.whole(name), sa.BigInteger)
 
 
 def truth(column: sa.ColumnElement[bool], name: str) -> Where:
