@@ -46,7 +46,7 @@ def test_a_rotated_key_is_known_at_once_and_used_later(tmp_path: Path) -> None:
 def test_a_busy_process_sees_new_keys_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that asks more often than it looks."""
     moments = itertools.count(step=0.1)
-    monkeypatch.setattr(keys_module.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr("cyclades.security.keys.time.monotonic", lambda: next(moments))
     running = Keys(tmp_path)
     made = rotate(tmp_path, token_seconds=60, delay=0)
     assert any(running.current("tokens").id == made[0] for _ in range(100))
