@@ -29,6 +29,7 @@ from cyclades.store import (
     flavors,
     images,
     keypairs,
+    operations,
     servers,
     snapshots,
     transfers,
@@ -105,6 +106,7 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
         "key": "k",
         "tag": "tag",
         "member_id": project_id,
+        "request_id": "req-1",
     }
     ids["port_id"] = port_of(ids["server_id"])
     own = {"project_id": project_id, "user_id": user_id}
@@ -136,6 +138,11 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
         flavor_id="public", flavor={"id": "public", "name": "s", "vcpus": 1, "ram": 1, "disk": 1, "extra_specs": {}},
         metadata={"k": "v"}, tags=["tag"], nic_number=100, nics=[nics.addresses(100, "a cloud")._asdict()], **own,
     )  # fmt: skip
+    operations.add(
+        tx, new_id(), kind="server_create", args={}, resource_kind="server", resource_id=ids["server_id"],
+        request_id=ids["request_id"], **own,
+    )  # fmt: skip
+    tx.execute(t.operation.update().values(state="done", ended_at=t.now()))
     attachments.add(
         tx, ids["attachment_id"], project_id=project_id, volume_id=ids["attached_volume_id"],
         server_id=ids["server_id"], disk_index=1, status="attached", device="/dev/sdb", generation=1,

@@ -314,6 +314,7 @@ attachment = Table(
     _alive("ix_attachment_volume_alive", "volume_id"),
     _alive("ix_attachment_project_alive", "project_id", "created_at", "id"),
     _alive("uq_attachment_server_disk_index_alive", "server_id", "disk_index", unique=True),
+    Index("ix_attachment_server", "server_id"),
 )
 
 snapshot = Table(

@@ -16,7 +16,8 @@ from cyclades.store.pages import Page, Rows
 from cyclades.store.schema import now, server
 
 _ALIVE = server.c.deleted_at.is_(None)
-_BY_ID = sa.select(server).where(server.c.id == sa.bindparam("id"), _ALIVE)
+_EVER_BY_ID = sa.select(server).where(server.c.id == sa.bindparam("id"))
+_BY_ID = _EVER_BY_ID.where(_ALIVE)
 _NIC_LOCK = 0x6E6963  # PostgreSQL's advisory lock for choosing a number
 
 DELETING = "deleting"  # the task of a server whose deletion was accepted
@@ -27,9 +28,9 @@ def add(tx: Tx, server_id: str, **values: Any) -> None:
     events.changed(tx, "server", server_id, created=True)
 
 
-def get(tx: Tx, server_id: str, scope: str | None) -> Row[Any]:
-    """A server of the project `scope` (None: of any), or `NotFound`."""
-    row = tx.execute(_BY_ID, {"id": server_id}).one_or_none()
+def get(tx: Tx, server_id: str, scope: str | None, *, deleted: bool = False) -> Row[Any]:
+    """A server of the project `scope` (None: of any), or `NotFound`. `deleted`: also one that is gone."""
+    row = tx.execute(_EVER_BY_ID if deleted else _BY_ID, {"id": server_id}).one_or_none()
     return _in_scope(row, server_id, scope)
 
 

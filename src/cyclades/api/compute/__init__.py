@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclades.api.compute import (
     flavors,
+    instance_actions,
     keypairs,
     metadata,
     project,
@@ -19,6 +20,7 @@ SERVICES = (SERVICE, ROOT)
 __all__ = [
     "SERVICES",
     "flavors",
+    "instance_actions",
     "keypairs",
     "metadata",
     "project",

@@ -71,7 +71,7 @@ def server(
         "tenant_id": row.project_id,
         "user_id": row.user_id,
         "metadata": row.metadata,
-        "hostId": _host_id(row),
+        "hostId": host_id(row),
         "image": _image(request, row, image),
         "flavor": _flavor_of_server(request, row),
         "created": seconds(row.created_at),
@@ -144,7 +144,7 @@ def _for_admins(request: Request, row: Row[Any]) -> dict[str, Any]:
     return view
 
 
-def _host_id(row: Row[Any]) -> str:
+def host_id(row: Row[Any]) -> str:
     """The same for all of a project's servers on one backend, and telling nothing more about it."""
     return hashlib.sha224(f"{row.project_id}{row.backend}".encode()).hexdigest()
 

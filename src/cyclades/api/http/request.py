@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+from cyclades.api.http import times
 from cyclades.api.http.once import once
 from cyclades.api.http.versions import Version
 from cyclades.config import Settings
@@ -83,6 +84,16 @@ class Request:
         if not value.isascii() or not value.isdigit() or len(value) > 18 or int(value) < least:
             raise Invalid("query-number", f"{name} must be a whole number, at least {least}.", field=name)
         return int(value)
+
+    def time(self, name: str) -> int | None:
+        """A query parameter that is a time (ISO 8601, UTC unless it says otherwise), as µs since 1970."""
+        value = self.one(name)
+        if value is None:
+            return None
+        try:
+            return times.parse(value.replace(" ", "+"))  # a plus that was not escaped
+        except (ValueError, OverflowError) as error:
+            raise Invalid("query-time", f"{name}: {value[:50]!r} is not a time (ISO 8601).", field=name) from error
 
     def flag(self, name: str) -> bool:
         """A query parameter that is true or false."""

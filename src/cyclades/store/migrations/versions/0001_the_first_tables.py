@@ -551,6 +551,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("deleted_at IS NULL"),
             postgresql_where=sa.text("deleted_at IS NULL"),
         )
+        batch_op.create_index("ix_attachment_server", ["server_id"], unique=False)
         batch_op.create_index(
             "ix_attachment_volume_alive",
             ["volume_id"],
