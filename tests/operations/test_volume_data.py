@@ -16,6 +16,7 @@ from tests.crash.scenarios_volume_data import a_snapshot, an_unmanaged_volume
 from tests.crash.stage import LIMIT, OTHER_POOL, OTHER_POOL_TYPE, PROJECT, SAME_POOL_TYPE, Stage, stage
 from tests.pools.disk_io import parts, same, write
 
+from cyclades.engine.engine import Phase
 from cyclades.model import quota
 from cyclades.model.errors import Failed, Full
 from cyclades.model.names import image_disk, snapshot_disk, unmanaged_disk, volume_disk
@@ -40,8 +41,10 @@ from cyclades.operations import (
     volume_unmanage,
     volume_upload,
 )
+from cyclades.operations.base import Work
+from cyclades.operations.block_device import Disk
 from cyclades.operations.new_volume import Wanted
-from cyclades.operations.server_create import Asked, Disk
+from cyclades.operations.server_create import Asked
 from cyclades.pools.base import Pool
 from cyclades.store import attachments, operations, quotas, schema
 from cyclades.store.database import Database
@@ -367,8 +370,18 @@ async def test_what_a_move_left_behind_is_never_taken_for_the_volume(
 
 
 async def test_what_is_made_from_a_volume_comes_before_its_move(cloud: Stage, tmp_path: Path) -> None:
-    """Asked for in one moment: the clone still finds the old disk."""
+    """Asked for in one moment, and the clone is slow: it still finds the old disk."""
     first = await a_volume(cloud)
+    may_clone = asyncio.Event()
+
+    async def slow_clone(phase: Phase, work: Work[Any], step: str, direction: str) -> None:
+        if (work.kind, phase) == ("volume_create", "before"):
+            await may_clone.wait()
+        elif (work.kind, phase, step) in (
+            ("volume_retype", "before", "wait"),
+            ("volume_retype", "after", "remove_old"),
+        ):
+            may_clone.set()
 
     def both(tx: Any) -> str:
         asked = Wanted(source="volume", source_id=first)
@@ -376,7 +389,8 @@ async def test_what_is_made_from_a_volume_comes_before_its_move(cloud: Stage, tm
         volume_retype.start(tx, cloud.caller, cloud.settings, first, OTHER_POOL_TYPE, may_move=True)
         return copy
 
-    copy = await cloud.do(both)
+    copy = await cloud.db.write(both)
+    await cloud.settle(slow_clone)
     assert ((await row_of(cloud, copy)).status, (await row_of(cloud, copy)).pool) == ("available", "local")
     assert ((await row_of(cloud, first)).status, (await row_of(cloud, first)).pool) == ("available", OTHER_POOL)
     assert await ends(cloud, tmp_path, copy) == await ends(cloud, tmp_path, first) == [ONE, ONE]
@@ -386,7 +400,7 @@ async def test_one_server_has_volumes_of_two_pools(cloud: Stage, tmp_path: Path)
     near, far = await a_volume(cloud), await a_volume(cloud, type=OTHER_POOL_TYPE)
     assert ((await row_of(cloud, near)).pool, (await row_of(cloud, far)).pool) == ("local", OTHER_POOL)
     image_id = await cloud.add_image()
-    root = Disk(new=Wanted(size=1, source="image", source_id=image_id, type=OTHER_POOL_TYPE))
+    root = Disk(new=Wanted(size=1, source="image", source_id=image_id, type=OTHER_POOL_TYPE), boot_index=0)
     asked = Asked(name="both", flavor_id=await a_flavor(cloud), disks=(root, Disk(volume_id=near), Disk(volume_id=far)))
     server_id = await cloud.do(lambda tx: server_create.start(tx, cloud.caller, cloud.settings, asked))
     assert (await cloud.one(schema.server, server_id)).status == "ACTIVE"
@@ -409,8 +423,9 @@ async def test_one_server_has_volumes_of_two_pools(cloud: Stage, tmp_path: Path)
 async def test_an_adopted_volume_is_as_good_as_any(cloud: Stage, tmp_path: Path) -> None:
     """Its disk begins a new life, whatever attachments it had before."""
     volume_id, server_id = await a_volume(cloud), await a_stopped_server(cloud)
-    await cloud.do(lambda tx: volume_attach.start(tx, cloud.caller, server_id, volume_id))
-    await cloud.do(lambda tx: volume_detach.start(tx, cloud.caller, server_id, volume_id))
+    for _ in range(2):
+        await cloud.do(lambda tx: volume_attach.start(tx, cloud.caller, server_id, volume_id))
+        await cloud.do(lambda tx: volume_detach.start(tx, cloud.caller, server_id, volume_id))
     await cloud.do(lambda tx: volume_unmanage.start(tx, cloud.caller, volume_id))
     wanted = volume_manage.Wanted("local", unmanaged_disk(volume_id))
     adopted = await cloud.do(lambda tx: volume_manage.start(tx, cloud.caller, cloud.settings, wanted))
@@ -489,7 +504,9 @@ async def test_a_guest_that_does_not_let_go_keeps_what_was_made_for_it(
         patch.setattr(backend, "plug", plug_and_fail)
         patch.setattr(backend, "unplug", refuse)
         volume_id = await on_server(cloud, server_id)
-    assert (await row_of(cloud, volume_id)).status == "in-use"
+    row = await row_of(cloud, volume_id)
+    why = "The guest answered with an error. (Step plug could not be undone: The guest did not let go.)"
+    assert (row.status, row.reason) == ("in-use", why)
     assert volume_id in {disk.volume_id for disk in (await backend.look(server_id)).disks}
 
 
