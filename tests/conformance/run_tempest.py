@@ -7,6 +7,7 @@ failed, if one skipped itself that the list does not have, or if the list has a 
 
 from __future__ import annotations
 
+import json
 import sys
 
 from tests.conformance import running, tempest_settings
@@ -17,6 +18,7 @@ PLAN = running.Plan(
     parts=("tempest.api.volume", "tempest.api.identity", "tempest.api.image"),
     prepare=tempest_settings.write,
     environment={"TEMPEST_CONFIG_DIR": "{workspace}"},
+    settings={"CYCLADES_POOLS": json.dumps([{"name": name} for name in tempest_settings.POOLS])},
 )
 
 if __name__ == "__main__":

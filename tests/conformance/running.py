@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.clouds import Cloud
@@ -23,13 +23,15 @@ from tests.conformance.suites import Suite
 class Plan:
     """`name` is the suite's in left_out.toml, `path` where its tests are below site-packages; `parts` are the prefixes
     of the tests to run, counted one by one. `prepare` writes into the workspace what the tests must know of the
-    cloud. `environment` holds variables; `{workspace}` in a value stands for that directory."""
+    cloud. `environment` holds variables; `{workspace}` in a value stands for that directory. `settings` are variables
+    of the cloud."""
 
     name: str
     path: str
     parts: Collection[str]
     prepare: Callable[[Path, Cloud], None]
     environment: dict[str, str]
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 def main(plan: Plan, description: str | None) -> int:
@@ -64,7 +66,7 @@ def run(
     names = [name for name in names if not wanted or any(pattern.search(name) for pattern in wanted)]
     chosen = [name for name in names if with_left_out or left_out.plain(name) not in reasons]
     report.left_out(set(names) - set(chosen))
-    cloud = Cloud(directory / "cloud")
+    cloud = Cloud(directory / "cloud", **plan.settings)
     try:
         cloud.start()
         plan.prepare(workspace, cloud)

@@ -9,7 +9,11 @@ from typing import Any
 from tests.clouds import Cloud
 from tests.conformance import guests
 
+from cyclades.model.names import unmanaged_disk
+
 _Section = dict[str, Any]
+
+POOLS = ("local", "second")  # of the cloud; Cinder calls them back ends
 
 # Not what Tempest would fetch from public hosts.
 _NOWHERE = "http://127.0.0.1:9/image"
@@ -55,14 +59,16 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
             "disk_format": "raw",
             "storage_protocol": "qcow2",
             "vendor_name": "Cyclades",
-            "manage_volume_ref": "source-name,volume-%s",
-            "manage_snapshot_ref": "source-name,_snapshot-%s",
+            "manage_volume_ref": f"source-name,{unmanaged_disk('%s')}",
+            "manage_snapshot_ref": f"source-name,{unmanaged_disk('%s')}",
+            "backend_names": ",".join(POOLS),
         },
         "volume-feature-enabled": {
             "backup": False,
             "extend_attached_volume": True,
             "manage_volume": True,
             "manage_snapshot": True,
+            "multi_backend": True,
         },
         "image": {
             "build_interval": 1,
