@@ -10,6 +10,7 @@ from cyclades.operations import (
     server_console,
     server_create,
     server_delete,
+    server_image,
     server_reboot,
     server_start,
     server_stop,
@@ -19,8 +20,9 @@ from cyclades.operations import (
     volume_detach,
 )
 from cyclades.operations.base import new_id
+from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Wanted
-from cyclades.operations.server_create import Asked, Disk
+from cyclades.operations.server_create import Asked
 from cyclades.store import flavors
 from cyclades.store.database import Tx
 
@@ -86,7 +88,7 @@ async def create_with_volumes(stage: Stage) -> str:
         )
     )
     disks = (
-        Disk(new=Wanted(size=1, source="image", source_id=image_id), delete_on_termination=True),
+        Disk(new=Wanted(size=1, source="image", source_id=image_id), boot_index=0, delete_on_termination=True),
         Disk(new=Wanted(size=1), delete_on_termination=True),
         Disk(new=Wanted(source="snapshot", source_id=snapshot_id)),
         Disk(volume_id=existing),
@@ -95,10 +97,56 @@ async def create_with_volumes(stage: Stage) -> str:
     return await _begin(stage, lambda tx: server_create.start(tx, stage.caller, stage.settings, asked))
 
 
+async def a_server_of_volumes(stage: Stage) -> str:
+    """A server that runs, booted from a volume, with another one beside it."""
+    stage.settings.compute.stop_seconds = 0.1  # no guest is there to answer
+    root = Wanted(size=1, source="image", source_id=await stage.add_image())
+    disks = (Disk(new=root, boot_index=0, delete_on_termination=True), Disk(new=Wanted(size=1)))
+    asked = Asked(name="volumes", flavor_id=await a_flavor(stage), disks=disks)
+    return await stage.do(lambda tx: server_create.start(tx, stage.caller, stage.settings, asked))  # type: ignore[no-any-return]
+
+
+def take_image(tx: Tx, stage: Stage, server_id: str) -> str:
+    return server_image.start(tx, stage.caller, stage.settings, server_id, name="taken", properties={})
+
+
+async def an_image_of(stage: Stage, server_id: str) -> str:
+    return await stage.do(lambda tx: take_image(tx, stage, server_id))  # type: ignore[no-any-return]
+
+
+async def create_from_volume(stage: Stage) -> str:
+    """The root exists."""
+    wanted = Wanted(source="image", source_id=await stage.add_image())
+    root = await stage.do(lambda tx: volume_create.start(tx, stage.caller, stage.settings, wanted))
+    asked = Asked(name="one", flavor_id=await a_flavor(stage), disks=(Disk(volume_id=root, boot_index=0),))
+    return await _begin(stage, lambda tx: server_create.start(tx, stage.caller, stage.settings, asked))
+
+
+async def create_from_image_of_volumes(stage: Stage) -> str:
+    image_id = await an_image_of(stage, await a_server_of_volumes(stage))
+    asked = Asked(name="one", flavor_id=await a_flavor(stage), image_id=image_id)
+    return await _begin(stage, lambda tx: server_create.start(tx, stage.caller, stage.settings, asked))
+
+
+async def image_of_server(stage: Stage) -> str:
+    server_id = await a_server(stage)
+    return await _begin(stage, lambda tx: take_image(tx, stage, server_id))
+
+
+async def image_of_volumes(stage: Stage) -> str:
+    server_id = await a_server_of_volumes(stage)
+    return await _begin(stage, lambda tx: take_image(tx, stage, server_id))
+
+
+async def image_of_stopped_server(stage: Stage) -> str:
+    server_id = await a_stopped_server(stage)
+    return await _begin(stage, lambda tx: take_image(tx, stage, server_id))
+
+
 async def delete(stage: Stage) -> str:
     """One volume goes with it, one stays."""
     goes = Disk(new=Wanted(size=1), delete_on_termination=True)
-    server_id = await a_server(stage, disks=(goes, Disk(new=Wanted(size=1))))
+    server_id = await a_server(stage, disks=(IMAGE_ROOT, goes, Disk(new=Wanted(size=1))))
     return await _begin(stage, lambda tx: server_delete.start(tx, stage.caller, server_id))
 
 
@@ -151,6 +199,11 @@ async def detach_stopped(stage: Stage) -> str:
 SCENARIOS = {
     "server_create": create_from_image,
     "server_create:volumes": create_with_volumes,
+    "server_create:from-volume": create_from_volume,
+    "server_create:image-of-volumes": create_from_image_of_volumes,
+    "server_image": image_of_server,
+    "server_image:stopped": image_of_stopped_server,
+    "server_image:volumes": image_of_volumes,
     "server_delete": delete,
     "server_start": start,
     "server_stop": stop,

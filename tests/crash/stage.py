@@ -80,8 +80,11 @@ class Stage:
     async def one(self, table: sa.Table, row_id: str) -> Any:
         return await self.db.read(lambda tx: tx.execute(sa.select(table).where(table.c.id == row_id)).one())
 
-    async def latest_operation(self) -> str:
+    async def latest_operation(self, kind: str | None = None) -> str:
+        """The one that is open, of this kind if there are several."""
         query = sa.select(schema.operation.c.id).where(schema.operation.c.ended_at.is_(None))
+        if kind is not None:
+            query = query.where(schema.operation.c.kind == kind)
         return await self.db.read(lambda tx: tx.execute(query).scalar_one())
 
     async def add_image(self, *, size: int = MIB) -> str:

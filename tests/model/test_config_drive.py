@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclades.model.config_drive import Guest, files
+from cyclades.model.config_drive import Guest, disk, files, nic
 
 ID = "0f5d1e4c-8f0e-4d8a-9c7a-3d2b1c0a9f8e"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # all that a database keeps, and more
@@ -28,13 +28,13 @@ def guest(**more: Any) -> Guest:
 
 
 def nocloud(told: Guest) -> dict[str, Any]:
-    read = yaml.safe_load(files(told)["meta-data"])
+    read = yaml.safe_load(files(told)["cidata"]["meta-data"])
     assert isinstance(read, dict)
     return read
 
 
 def openstack(told: Guest) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(files(told)["openstack/latest/meta_data.json"])
+    read: dict[str, Any] = json.loads(files(told)["config-2"]["openstack/latest/meta_data.json"])
     return read
 
 
@@ -60,7 +60,10 @@ def check(text: str) -> None:
     assert found.get("public-keys", [text.strip()]) == [text.strip()]
     read = openstack(told)
     assert (read["name"], read["hostname"], read["meta"]) == (text, text, {text: text})
-    assert set(files(told)) == {"meta-data", "user-data", "openstack/latest/meta_data.json"}
+    assert {label: set(found) for label, found in files(told).items()} == {
+        "cidata": {"meta-data", "user-data"},
+        "config-2": {"openstack/latest/meta_data.json"},
+    }
 
 
 @pytest.mark.parametrize("text", EVIL)
@@ -76,10 +79,19 @@ def test_any_name_is_only_a_name(text: str) -> None:
 @given(st.binary(min_size=1))
 def test_user_data_is_given_as_it_came(data: bytes) -> None:
     found = files(guest(user_data=base64.b64encode(data).decode()))
-    assert found["user-data"] == found["openstack/latest/user_data"] == data
+    assert found["cidata"]["user-data"] == found["config-2"]["openstack/latest/user_data"] == data
 
 
 def test_without_user_data_nocloud_has_an_empty_file() -> None:
     """Without the file, cloud-init does not take the drive for one of this form."""
-    assert files(guest())["user-data"] == b""
-    assert "openstack/latest/user_data" not in files(guest())
+    assert files(guest())["cidata"]["user-data"] == b""
+    assert "openstack/latest/user_data" not in files(guest())["config-2"]
+
+
+def test_devices_are_found_by_their_tags() -> None:
+    assert openstack(guest())["devices"] == []
+    told = guest(devices=[disk(ID, 3, "/dev/sdd", "data"), nic("52:54:00:00:00:01", "outside")])
+    assert openstack(told)["devices"] == [
+        {"type": "disk", "bus": "scsi", "address": "0:0:3:0", "serial": ID, "path": "/dev/sdd", "tags": ["data"]},
+        {"type": "nic", "bus": "pci", "mac": "52:54:00:00:00:01", "tags": ["outside"]},
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,9 @@ from cyclades.operations import (
     volume_detach,
     volume_extend,
 )
+from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Wanted
-from cyclades.operations.server_create import Asked, Disk
+from cyclades.operations.server_create import Asked
 from cyclades.store import attachments, flavors, quotas, schema
 from cyclades.store.database import Database
 
@@ -65,7 +65,7 @@ async def usage(cloud: Stage) -> dict[str, int]:
 async def test_a_server_with_several_volumes_comes_up_and_goes(cloud: Stage) -> None:
     existing = await a_blank_volume(cloud)
     goes, stays = Disk(new=Wanted(size=1), delete_on_termination=True), Disk(new=Wanted(size=1))
-    server_id = await a_server(cloud, disks=(goes, stays, Disk(volume_id=existing)))
+    server_id = await a_server(cloud, disks=(IMAGE_ROOT, goes, stays, Disk(volume_id=existing)))
     row = await server_row(cloud, server_id)
     assert (row.status, row.task_state, row.power, row.reason) == ("ACTIVE", None, "running", None)
     attached = await cloud.db.read(lambda tx: attachments.of_server(tx, server_id))
@@ -91,8 +91,8 @@ async def test_a_server_that_does_not_come_up_leaves_nothing_but_its_reason(clou
     before = await usage(cloud)
     await cloud.db.write(lambda tx: flavors.change(tx, flavor_id, ram=1 << 30))  # MiB that no machine has
     await cloud.db.write(lambda tx: quotas.set_limit(tx, PROJECT, quota.RAM, -1))
-    asked = Asked(name="one", flavor_id=flavor_id, image_id=await cloud.add_image(), disks=(Disk(volume_id=existing),))
-    asked = replace(asked, disks=(*asked.disks, Disk(new=Wanted(size=1))))
+    disks = (IMAGE_ROOT, Disk(volume_id=existing), Disk(new=Wanted(size=1)))
+    asked = Asked(name="one", flavor_id=flavor_id, image_id=await cloud.add_image(), disks=disks)
     server_id = await cloud.do(lambda tx: server_create.start(tx, cloud.caller, cloud.settings, asked))
     row = await server_row(cloud, server_id)
     assert row.status == "ERROR"
@@ -111,7 +111,7 @@ async def test_a_server_that_does_not_come_up_leaves_nothing_but_its_reason(clou
 async def test_a_server_is_deleted_while_it_is_made(cloud: Stage) -> None:
     existing = await a_blank_volume(cloud)
     flavor_id, image_id = await a_flavor(cloud), await cloud.add_image()
-    asked = Asked(name="one", flavor_id=flavor_id, image_id=image_id, disks=(Disk(volume_id=existing),))
+    asked = Asked(name="one", flavor_id=flavor_id, image_id=image_id, disks=(IMAGE_ROOT, Disk(volume_id=existing)))
     server_id = await cloud.db.write(lambda tx: server_create.start(tx, cloud.caller, cloud.settings, asked))
     await cloud.db.write(lambda tx: server_delete.start(tx, cloud.caller, server_id))
     await cloud.settle()

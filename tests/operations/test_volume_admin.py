@@ -34,8 +34,9 @@ from cyclades.operations import (
     volume_reset,
     volume_transfer,
 )
+from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Wanted
-from cyclades.operations.server_create import Asked, Disk
+from cyclades.operations.server_create import Asked
 from cyclades.store import attachments, messages, quotas, schema, servers, volumes
 from cyclades.store.database import Database
 
@@ -197,7 +198,7 @@ async def test_a_volume_is_deleted_while_it_is_attached_but_not_from_under_a_ser
 async def test_a_volume_of_a_server_that_is_made_is_not_taken_from_it(cloud: Stage) -> None:
     volume_id, image_id = await a_blank_volume(cloud), await cloud.add_image()
     flavor_id = (await cloud.one(schema.server, await a_server(cloud))).flavor_id
-    asked = Asked(name="one", flavor_id=flavor_id, image_id=image_id, disks=(Disk(volume_id=volume_id),))
+    asked = Asked(name="one", flavor_id=flavor_id, image_id=image_id, disks=(IMAGE_ROOT, Disk(volume_id=volume_id)))
     server_id = await cloud.db.write(lambda tx: server_create.start(tx, cloud.caller, cloud.settings, asked))
     for change in (
         lambda tx: volume_purge.start(tx, cloud.caller, volume_id, cascade=False, force=True),

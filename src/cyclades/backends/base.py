@@ -7,7 +7,7 @@ cannot be reached, `Failed` for the rest; the message is what the user reads.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -48,8 +48,8 @@ class Nic:
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """Everything a backend needs to run a server. `memory` is MiB. `config` holds the files of the config
-    drive by path (empty: no drive)."""
+    """Everything a backend needs to run a server. `memory` is MiB. `config` has what the guest learns: for each label
+    of a file system, that system's files by path."""
 
     server_id: str
     project_id: str
@@ -58,7 +58,7 @@ class ServerSpec:
     memory: int
     plugs: tuple[Plug, ...]
     nics: tuple[Nic, ...] = ()
-    config: dict[str, bytes] = field(default_factory=dict)
+    config: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

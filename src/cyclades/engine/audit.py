@@ -131,6 +131,9 @@ def _pool(books: _Books, name: str, disks: dict[str, Any]) -> list[Difference]:
     mine = {row.id: row for row in books.volumes if row.pool == name}
     needed = {volume_disk(row.id): row for row in mine.values() if row.status in _HAS_DISK and row.operation_id is None}
     may_be = {volume_disk(volume_id) for volume_id in mine} | {image_disk(row.id) for row in books.images}
+    for row in books.images:
+        if row.pool == name and row.checksum is None and row.status == "active":
+            needed[image_disk(row.id)] = row  # its bytes are nowhere else
     for row in books.snapshots:
         if books.parents[row.volume_id].pool == name:
             may_be.add(snapshot_disk(row.id))

@@ -6,7 +6,7 @@ here, and a refusal names the rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cyclades.model.errors import Invalid
@@ -70,6 +70,17 @@ def kind_of(extra_specs: Mapping[str, str], pools: Mapping[str, str]) -> Kind:
     if wants_multiattach(extra_specs):
         refuse_unless(capabilities(kind, pools).multiattach, "multiattach", pools[pool])
     return kind
+
+
+def require_one_template(kept: Iterable[Mapping[str, str]]) -> None:
+    """`Invalid` unless all disks of a server, of types with these extra specs, have one disk template: so it is in
+    Ganeti, and so it stays wherever a server runs."""
+    templates = sorted({extra_specs.get(TEMPLATE_SPEC, EXT) for extra_specs in kept})
+    if len(templates) > 1:
+        raise Invalid(
+            "one-disk-template",
+            f"All disks of a server have one disk template; these would have {' and '.join(templates)}.",
+        )
 
 
 def unmet(extra_specs: Mapping[str, str], kind: Kind, pools: Mapping[str, str]) -> str | None:

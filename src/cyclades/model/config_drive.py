@@ -1,15 +1,29 @@
-"""What a guest learns when it boots: the files of its config drive, as cloud-init reads them.
+"""What a guest learns when it boots: the files of its config drives, as cloud-init reads them.
 
-In both of cloud-init's forms, NoCloud (`meta-data`, `user-data`) and OpenStack (`openstack/latest/…`), since guests
-know one or the other.
+In both of cloud-init's forms, each on a drive with the label that its readers look for, since guests know one or the
+other: OpenStack's (`openstack/latest/…` on `config-2`) and NoCloud (`meta-data`, `user-data` on `cidata`).
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+OPENSTACK, NOCLOUD = "config-2", "cidata"  # labels
+
+
+@dataclass(frozen=True)
+class Device:
+    """A disk or a network interface that its user gave a tag to find it by. `place` is what tells it from others in the
+    guest: Nova's keys and values."""
+
+    kind: str  # disk or nic
+    bus: str
+    tag: str
+    place: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -25,19 +39,26 @@ class Guest:
     public_key: str | None = None
     user_data: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    devices: Sequence[Device] = ()
 
 
-def files(guest: Guest) -> dict[str, bytes]:
-    """By path on the drive."""
+def disk(serial: str, index: int, path: str, tag: str) -> Device:
+    """At `index` on the one SCSI controller; `path` is where a guest that finds its disks in order has it."""
+    return Device("disk", "scsi", tag, {"address": f"0:0:{index}:0", "serial": serial, "path": path})
+
+
+def nic(mac: str, tag: str) -> Device:
+    return Device("nic", "pci", tag, {"mac": mac})
+
+
+def files(guest: Guest) -> dict[str, dict[str, bytes]]:
+    """For each label of a drive, its files by path."""
     user_data = base64.b64decode(guest.user_data) if guest.user_data else b""
-    drive = {
-        "meta-data": _nocloud(guest),
-        "user-data": user_data,
-        "openstack/latest/meta_data.json": json.dumps(_openstack(guest)).encode(),
-    }
+    openstack = {"openstack/latest/meta_data.json": json.dumps(_openstack(guest)).encode()}
     if user_data:
-        drive["openstack/latest/user_data"] = user_data
-    return drive
+        openstack["openstack/latest/user_data"] = user_data
+    # NoCloud wants user-data, if only an empty one.
+    return {OPENSTACK: openstack, NOCLOUD: {"meta-data": _nocloud(guest), "user-data": user_data}}
 
 
 def _nocloud(guest: Guest) -> bytes:
@@ -53,8 +74,8 @@ def _yaml(text: str) -> str:
     return f'"{"".join(plain)}"'
 
 
-def _openstack(guest: Guest) -> dict[str, object]:
-    data: dict[str, object] = {
+def _openstack(guest: Guest) -> dict[str, Any]:
+    data: dict[str, Any] = {
         "uuid": guest.server_id,
         "name": guest.name,
         "hostname": guest.hostname,
@@ -62,6 +83,9 @@ def _openstack(guest: Guest) -> dict[str, object]:
         "availability_zone": guest.availability_zone,
         "launch_index": 0,
         "meta": dict(guest.metadata),
+        "devices": [
+            {"type": device.kind, "bus": device.bus, **device.place, "tags": [device.tag]} for device in guest.devices
+        ],
     }
     if guest.public_key and guest.key_name:
         key = guest.public_key.strip()

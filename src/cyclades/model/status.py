@@ -92,4 +92,6 @@ SERVER_ACTIONS: dict[str, frozenset[str]] = {
     "reboot_hard": frozenset({"ACTIVE", "SHUTOFF", "ERROR"}),
     "attach": frozenset({"ACTIVE", "SHUTOFF"}),
     "detach": frozenset({"ACTIVE", "SHUTOFF"}),
+    "create_image": frozenset({"ACTIVE", "SHUTOFF"}),
 }
+LOCK_ALLOWS = frozenset({"create_image"})  # that changes nothing of the server

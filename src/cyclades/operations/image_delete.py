@@ -7,29 +7,35 @@ Volumes that were made from it live on: their pool keeps what they share.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
+from sqlalchemy import Row
 
 from cyclades.model import quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Away, Forbidden
 from cyclades.model.names import image_disk
-from cyclades.operations import image_file
+from cyclades.operations import image_file, image_mapping
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.store import image_members, image_uploads, images, quotas
+from cyclades.operations.live import find_live
+from cyclades.pools.base import at_rest
+from cyclades.store import image_members, image_uploads, images, messages, quotas, snapshots
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
 
 class Args(msgspec.Struct):
-    """`file` is None for an image without data."""
+    """`file` is None for an image without data; `volume_id` is the volume that it was made of where that lies."""
 
     image_id: str
     file: str | None
+    volume_id: str | None = None
 
 
-def start(tx: Tx, caller: Caller, image_id: str) -> None:
-    """Accept the deletion. One that is under way in an upload ends that."""
+def start(tx: Tx, caller: Caller, image_id: str) -> list[str]:
+    """Accept the deletion. One that is under way in an upload ends that. Returns the snapshots that stay of an image of
+    volumes."""
     row = images.hold(tx, caller, image_id)
     if row.protected:
         raise Forbidden("image-protected", f"Image {row.id} is protected and cannot be deleted.")
@@ -39,7 +45,28 @@ def start(tx: Tx, caller: Caller, image_id: str) -> None:
     image_members.remove_all(tx, row.id)
     images.change(tx, row.id, status="deleted", deleted_at=now(), file=file, operation_id=op_id)
     quotas.give_back(tx, row.project_id, {quota.IMAGES: 1, **quota.of_image(counted)})
-    submit(tx, caller, OPERATION, Args(row.id, file), resource_kind="image", resource_id=row.id, op_id=op_id)
+    args = Args(row.id, file, row.volume_id)
+    submit(tx, caller, OPERATION, args, resource_kind="image", resource_id=row.id, op_id=op_id)
+    return _say_what_stays(tx, caller, row)
+
+
+def _say_what_stays(tx: Tx, caller: Caller, row: Row[Any]) -> list[str]:
+    """The snapshots that an image of volumes was made of outlive it: a message says which, so that they can be deleted,
+    too."""
+    named = [snapshots.find(tx, snapshot_id, row.project_id) for snapshot_id in image_mapping.snapshots_of(row)]
+    staying = [snapshot.id for snapshot in named if snapshot is not None]
+    if staying:
+        text = f"Image {row.id} was deleted. The snapshots that it was made of stay: {', '.join(staying)}."
+        messages.add(
+            tx,
+            "image",
+            row.id,
+            text,
+            operation=OPERATION.kind,
+            request_id=caller.request_id,
+            project_id=row.project_id,
+        )
+    return staying
 
 
 async def wait_for_users(work: Work[Args]) -> None:
@@ -56,8 +83,9 @@ async def remove_file(work: Work[Args]) -> None:
 
 async def remove_from_pools(work: Work[Args]) -> None:
     """After the file: whoever imports it still looks for the file afterwards (`image_in_pool`)."""
+    live = at_rest if work.args.volume_id is None else find_live(work.world, work.args.volume_id)
     for pool in work.world.pools.values():
-        await pool.delete(image_disk(work.args.image_id))
+        await pool.delete(image_disk(work.args.image_id), live)
 
 
 def done(tx: Tx, work: Work[Args]) -> None:

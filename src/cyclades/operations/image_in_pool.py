@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from cyclades.model.errors import Failed
+from typing import Any
+
+from sqlalchemy import Row
+
+from cyclades.model.caller import Caller
+from cyclades.model.errors import Away, Failed, Invalid
 from cyclades.model.names import image_disk
-from cyclades.operations import image_file
+from cyclades.operations import image_file, image_write
 from cyclades.operations.base import World
 from cyclades.pools.base import Progress, no_progress
 from cyclades.store import images
+from cyclades.store.database import Tx
+
+
+def require(tx: Tx, caller: Caller, image: Row[Any], pool_name: str) -> None:
+    """To be called when an operation is accepted that wants the image in this pool. `Invalid` if it has no bytes."""
+    if not image.size:
+        raise Invalid("image-without-bytes", f"Image {image.id} has no bytes that a volume could be made from.")
+    if image.pool != pool_name:
+        image_write.start(tx, caller, image.id)
 
 
 async def ensure_in_pool(world: World, pool_name: str, image_id: str, progress: Progress = no_progress) -> None:
@@ -21,6 +35,10 @@ async def ensure_in_pool(world: World, pool_name: str, image_id: str, progress: 
     gone = Failed(f"Image {image_id} was deleted.")
     if row.file is None:
         raise gone
+    if image_write.is_due(row):
+        if row.operation_id is None:
+            raise Failed(f"The bytes of image {image_id} could not be brought from pool {row.pool}.")
+        raise Away("Waits until the image's bytes are brought from another pool.")
     source = image_file.path_of(world.settings, row.file)
     try:
         await pool.import_image(disk, source, row.disk_format, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
@@ -15,8 +15,8 @@ from cyclades.model.errors import Failed, Invalid
 from cyclades.model.names import image_disk, snapshot_disk, volume_disk
 from cyclades.model.status import SNAPSHOT_ACTIONS, VOLUME_ACTIONS, wrong_status
 from cyclades.model.units import GIB, gib_to_hold
+from cyclades.operations import image_in_pool, image_mapping
 from cyclades.operations.base import World, new_id
-from cyclades.operations.image_in_pool import ensure_in_pool
 from cyclades.operations.live import find_live
 from cyclades.pools.base import Progress, no_progress
 from cyclades.store import images, quotas, snapshots, volume_types, volumes
@@ -63,12 +63,14 @@ class _Origin:
     least: int = 1  # GiB
     volume_type_id: str | None = None
     pool: str | None = None
+    image: Row[Any] | None = None
     values: dict[str, Any] = field(default_factory=dict)
 
 
 def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: str, on_server: bool = False) -> Plan:
     """Check the rules, add the row in status `creating`, owned by the operation `op_id`, and take the quota.
     `on_server`: it is made for a server, and need not live without one."""
+    wanted = _of_bytes(tx, caller, wanted)
     origin = _origin(tx, caller, wanted)
     size = _size(settings, wanted, origin)
     type_row = _type(tx, caller, wanted, origin)
@@ -82,6 +84,8 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
             "a volume is made in its source's pool.",
             field="volume_type",
         )
+    if origin.image is not None:
+        image_in_pool.require(tx, caller, origin.image, kind.pool)
     require_open(tx, kind.pool)
     zone = checked_zone(settings, type_row, wanted.availability_zone)
     check_metadata(settings, wanted.metadata)
@@ -111,6 +115,16 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
     return Plan(volume_id, kind.pool, size, wanted.source, wanted.source_id, copy_id, unmet)
 
 
+def _of_bytes(tx: Tx, caller: Caller, wanted: Wanted) -> Wanted:
+    """What is made from an image of volumes is made from the snapshot of its root."""
+    if wanted.source == "image" and wanted.source_id is not None:
+        image = images.usable(tx, caller, wanted.source_id)
+        snapshot_id = None if image.size else image_mapping.root_snapshot(image)
+        if snapshot_id is not None:
+            return replace(wanted, source="snapshot", source_id=snapshot_id)
+    return wanted
+
+
 def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
     if wanted.source == "blank":
         return _Origin()
@@ -119,7 +133,7 @@ def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
         image = images.usable(tx, caller, wanted.source_id)
         least = least_size(image)
         values = {"image_id": image.id, "bootable": True, "image_metadata": images.as_volume_metadata(image)}
-        return _Origin(least, values=values)
+        return _Origin(least, image=image, values=values)
     if wanted.source == "snapshot":
         snapshot = snapshots.get(tx, wanted.source_id, caller.scope)
         if snapshot.status not in SNAPSHOT_ACTIONS["clone"]:
@@ -140,7 +154,7 @@ def least_size(image: Row[Any]) -> int:
 
 def _from_volume(parent: Row[Any], size: int, **values: Any) -> _Origin:
     values |= {"bootable": parent.bootable, "image_metadata": parent.image_metadata, "image_id": parent.image_id}
-    return _Origin(size, parent.volume_type_id, parent.pool, values)
+    return _Origin(size, parent.volume_type_id, parent.pool, values=values)
 
 
 def _size(settings: Settings, wanted: Wanted, origin: _Origin) -> int:
@@ -198,7 +212,7 @@ async def make_disk(world: World, plan: Plan, progress: Progress = no_progress) 
         await pool.create(disk, size)
     elif plan.source == "image":
         assert plan.source_id is not None
-        await ensure_in_pool(world, plan.pool, plan.source_id, progress)
+        await image_in_pool.ensure_in_pool(world, plan.pool, plan.source_id, progress)
         await pool.clone(disk, image_disk(plan.source_id), size)
     elif plan.source == "snapshot":
         assert plan.source_id is not None

@@ -12,45 +12,34 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import Row
 
 from cyclades.config import Settings
 from cyclades.model import nics, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Failed, Fault, Forbidden, Invalid, NotFound
 from cyclades.model.names import volume_disk
-from cyclades.model.servers import MAX_DISKS, device_of, hostname_of
+from cyclades.model.servers import device_of, hostname_of
+from cyclades.operations import block_device, server_disks
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.operations.new_volume import Plan, Wanted, make_disk, plan, unmake_disk
+from cyclades.operations.block_device import IMAGE_ROOT, Disk
+from cyclades.operations.new_volume import Plan, make_disk, plan, unmake_disk
 from cyclades.operations.server_spec import owner, spec_of
-from cyclades.operations.volume_attach import claim_row
+from cyclades.operations.volume_attach import claim_row, require_one_template
 from cyclades.operations.volume_delete import forget
-from cyclades.store import attachments, flavors, images, keypairs, quotas, servers, volumes
+from cyclades.store import attachments, flavors, keypairs, quotas, servers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
-
-TYPE_SPEC = "cyclades:volume_type"  # of a flavor: the type of root disks
-
-
-@dataclass(frozen=True)
-class Disk:
-    """One of the server's disks: a volume to be made (`new`), or one that exists (`volume_id`)."""
-
-    new: Wanted | None = None
-    volume_id: str | None = None
-    delete_on_termination: bool = False
-    tag: str | None = None
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A server as somebody asks for it. With `image_id` the root is a new volume, as large as the flavor says,
-    and `disks` are the others; without it, the first of `disks` is the root. `user_data` is base64."""
+    """A server as somebody asks for it: `disks` has one root, which is `IMAGE_ROOT` if the image `image_id` is put on
+    it, as large as the flavor says. `user_data` is base64."""
 
     name: str
     flavor_id: str
     image_id: str | None = None
-    disks: Sequence[Disk] = ()
+    disks: Sequence[Disk] = (IMAGE_ROOT,)
     description: str | None = None
     hostname: str | None = None
     key_name: str | None = None
@@ -84,7 +73,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
     with _named_in_the_body():
         flavor = flavors.get(tx, asked.flavor_id, private=caller.is_admin)
         public_key = keypairs.get(tx, caller.user_id, asked.key_name).public_key if asked.key_name else None
-        disks = _disks(tx, caller, asked, flavor)
+        image_id, disks = server_disks.choose(tx, caller, asked.image_id, asked.disks, flavor)
     zone = asked.availability_zone or settings.api.availability_zone
     if zone != settings.api.availability_zone:
         raise Invalid(
@@ -108,7 +97,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
         backend=backend,
         flavor_id=flavor.id,
         flavor={name: getattr(flavor, name) for name in ("id", "name", "vcpus", "ram", "disk", "extra_specs")},
-        image_id=asked.image_id,
+        image_id=image_id,
         key_name=asked.key_name,
         public_key=public_key,
         user_data=asked.user_data,
@@ -123,6 +112,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
     quotas.take(tx, settings.quotas, caller.project_id, quota.of_server(flavor.vcpus, flavor.ram))
     with _named_in_the_body():
         parts = [_part(tx, caller, settings, server_id, op_id, index, disk) for index, disk in enumerate(disks)]
+    require_one_template(tx, server_id)
     args = Args(server_id, backend, parts)
     submit(tx, caller, OPERATION, args, resource_kind="server", resource_id=server_id, op_id=op_id)
     return server_id
@@ -140,27 +130,9 @@ def _named_in_the_body() -> Iterator[None]:
     try:
         yield
     except NotFound as missing:
+        if missing.kind in ("volume", "snapshot", "image"):
+            raise block_device.invalid(f"failed to get {missing.kind} {missing.ident}.") from missing
         raise Invalid(missing.rule, missing.message) from missing
-
-
-def _disks(tx: Tx, caller: Caller, asked: Asked, flavor: Row[Any]) -> list[Disk]:
-    """All disks, the root first."""
-    disks = list(asked.disks)
-    if asked.image_id is not None:
-        image = images.usable(tx, caller, asked.image_id)
-        if image.min_ram > flavor.ram:
-            raise Invalid(
-                "flavor-memory",
-                f"Flavor's memory is too small for requested image: it has {flavor.ram} MiB, and the image needs "
-                f"{image.min_ram}.",
-                field="flavorRef",
-            )
-        size, type_name = flavor.disk or None, flavor.extra_specs.get(TYPE_SPEC)
-        root = Wanted(size=size, type=type_name, source="image", source_id=image.id, consumes_quota=False)
-        disks.insert(0, Disk(new=root, delete_on_termination=True))
-    if len(disks) > MAX_DISKS:
-        raise Forbidden("max-disks", f"A server has at most {MAX_DISKS} disks.")
-    return disks
 
 
 def _part(tx: Tx, caller: Caller, settings: Settings, server_id: str, op_id: str, index: int, disk: Disk) -> Part:
@@ -176,7 +148,7 @@ def _part(tx: Tx, caller: Caller, settings: Settings, server_id: str, op_id: str
         generation = claim_row(tx, row, op_id)
     volume = volumes.get(tx, volume_id, None)
     if index == 0 and not volume.bootable:
-        raise Invalid("not-bootable", f"Block Device {volume_id} is not bootable.", field="block_device_mapping_v2")
+        raise Invalid("not-bootable", f"Block Device {volume_id} is not bootable.", field=block_device.FIELD)
     attachment_id = new_id()
     attachments.add(
         tx,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from sqlalchemy import Row
 
 from cyclades.model import quota
 from cyclades.model.caller import Caller
@@ -70,9 +71,20 @@ def _part_rows(tx: Tx, work: Work[Args]) -> list[list[str]]:
             volumes.begin(tx, volume, "part", status="deleting", op_id=work.id)
             doomed.append([volume.id, volume.pool])
         else:
+            _count(tx, volume)
             volumes.begin(tx, volume, "part", status=attachments.volume_status(tx, volume), op_id=None)
     operations.record(tx, work.id, work.token, data={**work.data, "doomed": doomed})
     return doomed
+
+
+def _count(tx: Tx, volume: Row[Any]) -> None:
+    """A root that was booted by an image, and outlives its server, is a volume like any other from now on."""
+    if not volume.consumes_quota:
+        amounts = quota.of_volume(volume.size, type_id=volume.volume_type_id)
+        del amounts[quota.DISK]  # which counted all the time
+        # Not `take`: what is there counts, whatever the limit.
+        quotas.give_back(tx, volume.project_id, {name: -amount for name, amount in amounts.items()})
+        volumes.change(tx, volume.id, consumes_quota=True)
 
 
 async def delete_disks(work: Work[Args]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -9,6 +10,7 @@ from sqlalchemy import Row
 from cyclades.backends.base import Nic, Plug, ServerSpec
 from cyclades.model import config_drive
 from cyclades.model.names import volume_disk
+from cyclades.model.servers import device_of
 from cyclades.operations.base import World
 from cyclades.store import attachments, servers
 
@@ -33,6 +35,7 @@ async def spec_of(world: World, server_id: str) -> ServerSpec:
         public_key=server.public_key,
         user_data=server.user_data,
         metadata=server.metadata,
+        devices=_tagged(server, plugged),
     )
     return ServerSpec(
         server_id=server.id,
@@ -44,6 +47,17 @@ async def spec_of(world: World, server_id: str) -> ServerSpec:
         nics=tuple(Nic(**nic) for nic in server.nics),
         config=config_drive.files(guest),
     )
+
+
+def _tagged(server: Row[Any], plugged: Sequence[Row[Any]]) -> list[config_drive.Device]:
+    """The devices that their user gave a tag."""
+    disks = [
+        config_drive.disk(row.volume_id, row.disk_index, device_of(row.disk_index), row.tag)
+        for row in plugged
+        if row.tag is not None
+    ]
+    tag = server.extra.get("network_tag")
+    return disks + [config_drive.nic(nic["mac"], tag) for nic in server.nics if tag is not None]
 
 
 def plug_of(world: World, row: Row[Any]) -> Plug:

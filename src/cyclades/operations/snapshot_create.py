@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from sqlalchemy import Row
 
 from cyclades.config import Settings
 from cyclades.model import quota
@@ -39,23 +40,28 @@ def start(
     allowed = VOLUME_ACTIONS["snapshot"] if in_use else {"available"}
     if row.status not in allowed:
         raise wrong_status("volume", "snapshot", allowed, row.status)
-    snapshot_id, op_id = new_id(), new_id()
+    op_id = new_id()
+    snapshot_id = add_row(tx, caller, settings, row, op_id, name=name, description=description, metadata=metadata)
+    args = Args(snapshot_id, row.id, row.pool)
+    submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=snapshot_id, op_id=op_id)
+    return snapshot_id
+
+
+def add_row(tx: Tx, caller: Caller, settings: Settings, row: Row[Any], op_id: str, **values: Any) -> str:
+    """The snapshot of the volume `row` in status `creating`, owned by the operation `op_id`, and its quota."""
+    snapshot_id = new_id()
     snapshots.add(
         tx,
         snapshot_id,
         project_id=row.project_id,
         user_id=caller.user_id,
         volume_id=row.id,
-        name=name,
-        description=description,
         status="creating",
         size=row.size,
-        metadata=metadata,
         operation_id=op_id,
+        **values,
     )
     quotas.take(tx, settings.quotas, row.project_id, quota.of_snapshot(row.size, type_id=row.volume_type_id))
-    args = Args(snapshot_id, row.id, row.pool)
-    submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=snapshot_id, op_id=op_id)
     return snapshot_id
 
 

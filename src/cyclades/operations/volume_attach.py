@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Row
 
+from cyclades.model import capabilities
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Fault, NotFound, WrongState
 from cyclades.model.names import volume_disk
-from cyclades.model.servers import device_of, free_index
+from cyclades.model.servers import MAX_DISKS, device_of, free_index
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.server_spec import owner, plug_of
 from cyclades.store import attachments, servers, volumes
@@ -71,7 +72,9 @@ def add_row(
     tx: Tx, server: Row[Any], row: Row[Any], generation: int, op_id: str, *, device: str | None = None, **values: Any
 ) -> Args:
     """The attachment of a volume that the operation owns, at the server's next free index."""
-    index = free_index({other.disk_index for other in attachments.of_server(tx, server.id)})
+    others = attachments.of_server(tx, server.id)
+    index = free_index({other.disk_index for other in others})
+    shown = {other.device for other in others}
     attachment_id = new_id()
     attachments.add(
         tx,
@@ -82,12 +85,18 @@ def add_row(
         disk_index=index,
         host_name=server.backend,
         status="attaching",
-        device=device or device_of(index),
+        device=device or next(name for name in map(device_of, (index, *range(MAX_DISKS))) if name not in shown),
         generation=generation,
         operation_id=op_id,
         **values,
     )
+    require_one_template(tx, server.id)
     return Args(attachment_id, server.id, server.backend, row.id, row.pool, generation)
+
+
+def require_one_template(tx: Tx, server_id: str) -> None:
+    """Of all disks of the server, those that this transaction adds included."""
+    capabilities.require_one_template(attachments.type_specs(tx, server_id))
 
 
 def claim_row(tx: Tx, row: Any, op_id: str) -> int:

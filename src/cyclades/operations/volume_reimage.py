@@ -9,7 +9,7 @@ from cyclades.model.errors import Invalid
 from cyclades.model.names import image_disk, volume_disk
 from cyclades.model.units import GIB
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.operations.image_in_pool import ensure_in_pool
+from cyclades.operations.image_in_pool import ensure_in_pool, require
 from cyclades.operations.new_volume import least_size
 from cyclades.store import images, volumes
 from cyclades.store.database import Tx
@@ -36,6 +36,7 @@ def start(tx: Tx, caller: Caller, volume_id: str, image_id: str, *, reserved: bo
             f"Image {image.id} needs {least} GiB, volume {row.id} has {row.size}: extend it first.",
             field="image_id",
         )
+    require(tx, caller, image, row.pool)
     op_id = new_id()
     action = "reimage_reserved" if reserved else "reimage"
     volumes.begin(tx, row, action, status="downloading", op_id=op_id)

@@ -13,7 +13,7 @@ from cyclades.model.errors import NotFound, WrongState
 from cyclades.store import pages, volumes
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
-from cyclades.store.schema import attachment, now, volume
+from cyclades.store.schema import attachment, now, volume, volume_type
 
 _ALIVE = attachment.c.deleted_at.is_(None)
 _IN_POOL = sa.select(attachment, volume.c.pool).join(volume, volume.c.id == attachment.c.volume_id).where(_ALIVE)
@@ -98,6 +98,15 @@ def with_volumes(tx: Tx, server_id: str) -> list[Row[Any]]:
     return list(
         tx.execute(both.where(attachment.c.server_id == server_id, _ALIVE).order_by(attachment.c.disk_index)).all()
     )
+
+
+def type_specs(tx: Tx, server_id: str) -> list[dict[str, str]]:
+    """The extra specs of the types of a server's volumes."""
+    types = sa.select(volume_type.c.id).join(volume, volume.c.volume_type_id == volume_type.c.id)
+    found = types.join(attachment, attachment.c.volume_id == volume.c.id).where(
+        attachment.c.server_id == server_id, _ALIVE
+    )
+    return list(tx.execute(sa.select(volume_type.c.extra_specs).where(volume_type.c.id.in_(found))).scalars())
 
 
 def begin(tx: Tx, row: Row[Any], *, status: str, op_id: str) -> None:

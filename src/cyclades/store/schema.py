@@ -192,6 +192,10 @@ image = Table(
     Column("properties", JSON, nullable=False, default=dict),
     Column("tags", JSON, nullable=False, default=list),
     Column("file", String(64)),  # its name in the directory of images; null without data
+    # Of an image that was made of a volume where it lies: the pool that has its bytes as a disk, and the volume. Its
+    # file is written when somebody asks for it, and has a checksum from then on.
+    Column("pool", String(64)),
+    Column("volume_id", Id),
     Column("operation_id", Id),
     *_times(),
     _alive("ix_image_project_alive", "project_id", "created_at", "id"),

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from cyclades.model.caller import Caller
 from cyclades.model.errors import NotFound, WrongState
-from cyclades.model.status import SERVER_ACTIONS
+from cyclades.model.status import LOCK_ALLOWS, SERVER_ACTIONS
 from cyclades.store import events, pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
@@ -70,7 +70,8 @@ def require_unlocked(row: Row[Any], caller: Caller) -> None:
 
 def begin(tx: Tx, row: Row[Any], caller: Caller, action: str, *, op_id: str, **values: Any) -> None:
     """Give the server to an operation, from a status that allows `action`, or `WrongState`."""
-    require_unlocked(row, caller)
+    if action not in LOCK_ALLOWS:
+        require_unlocked(row, caller)
     changed = tx.execute(
         server.update()
         .where(server.c.id == row.id, server.c.status.in_(SERVER_ACTIONS[action]), server.c.operation_id.is_(None))

@@ -24,10 +24,15 @@ def add(tx: Tx, snapshot_id: str, **values: Any) -> None:
 
 def get(tx: Tx, snapshot_id: str, scope: str | None) -> Row[Any]:
     """A snapshot of the project `scope` (None: of any), or `NotFound`."""
-    row = tx.execute(query(scope).where(snapshot.c.id == snapshot_id)).one_or_none()
+    row = find(tx, snapshot_id, scope)
     if row is None:
         raise NotFound("snapshot", snapshot_id)
     return row
+
+
+def find(tx: Tx, snapshot_id: str, scope: str | None) -> Row[Any] | None:
+    """`get`, or None where there is none."""
+    return tx.execute(query(scope).where(snapshot.c.id == snapshot_id)).one_or_none()
 
 
 def hold(tx: Tx, snapshot_id: str, scope: str | None) -> Row[Any]:

@@ -114,7 +114,7 @@ async def test_a_server_runs_wherever_it_is_kept(place: Place, database: Databas
         path.mkdir(mode=0o711)
     odd = Place(directory, place.database_url, place.group)
     ground = Ground(odd.backend(), odd.pool(database))
-    spec = await ground.running(await ground.volume(), config={"meta-data": b"x"})
+    spec = await ground.running(await ground.volume(), config={"cidata": {"meta-data": b"x"}})
     home = Home(directory / "servers" / spec.server_id)
     assert (await ground.seen(spec.server_id))[0] == "running"
     volume_id = await ground.volume()
@@ -131,7 +131,7 @@ async def test_a_server_runs_wherever_it_is_kept(place: Place, database: Databas
 async def test_no_word_reaches_a_shell(ground: Ground, local: LocalBackend, place: Place) -> None:
     """Everything that a person can name, with what a shell or QEMU's own syntax would take for its own."""
     evil = "x,y=$(touch /tmp/cyclades-was-here);`id`'\"\n|&"
-    spec = await ground.spec(project_id=evil, hostname=evil, config={"meta-data": evil.encode()})
+    spec = await ground.spec(project_id=evil, hostname=evil, config={"cidata": {"meta-data": evil.encode()}})
     await local.start(spec)
     assert (await ground.seen(spec.server_id))[0] == "running"
     assert not Path("/tmp/cyclades-was-here").exists()

@@ -39,7 +39,7 @@ async def test_the_sandbox_is_on_and_guests_stand_back(ground: Ground, pid: Pid)
 
 @as_root
 async def test_qemu_has_no_rights(ground: Ground, pid: Pid, home: HomeOf) -> None:
-    server_id = (await ground.running(config={"meta-data": b"x"})).server_id
+    server_id = (await ground.running(config={"cidata": {"meta-data": b"x"}})).server_id
     found = status(pid(server_id))
     assert set(found["Uid"]) == set(found["Gid"]) == {str(USER)}
     assert found["NoNewPrivs"] == ["1"]

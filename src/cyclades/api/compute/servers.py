@@ -34,7 +34,8 @@ from cyclades.api.http.versions import Version
 from cyclades.model.errors import Forbidden, Invalid
 from cyclades.model.nics import NETWORK_ID
 from cyclades.operations import server_create, server_delete
-from cyclades.operations.server_create import Asked, Disk
+from cyclades.operations.block_device import invalid
+from cyclades.operations.server_create import Asked
 from cyclades.store import attachments, servers
 from cyclades.store.database import Tx
 from cyclades.store.schema import image, server
@@ -44,8 +45,10 @@ _MOST_AT_ONCE = 32  # servers of one request
 
 def _create(version: Version) -> Schema:
     text_or_null: Schema = {"type": ["string", "null"], "maxLength": 255}
-    network = closed({"uuid": UUID, "port": text_or_null, "fixed_ip": text_or_null, "tag": TAG})
-    networks: Schema = {"type": "array", "items": network, "maxItems": 16}
+    network: Schema = {"uuid": UUID, "port": text_or_null, "fixed_ip": text_or_null}
+    if since.has_network_tags(version):
+        network["tag"] = TAG
+    networks: Schema = {"type": "array", "items": closed(network), "maxItems": 16}
     properties: Schema = {
         "name": NAME_NOT_EMPTY,
         "imageRef": {"anyOf": [UUID, {"const": ""}]},
@@ -57,6 +60,7 @@ def _create(version: Version) -> Schema:
         "accessIPv4": IPV4,
         "accessIPv6": IPV6,
         "availability_zone": NAME_OR_NULL,
+        "block_device_mapping": block_devices.old_schema(),
         "block_device_mapping_v2": block_devices.schema(version),
         "config_drive": BOOLEAN,
         "key_name": NAME_NOT_EMPTY,
@@ -106,6 +110,8 @@ async def create(request: Request) -> Answer:
     if most > _MOST_AT_ONCE:
         raise Forbidden("max-count", f"At most {_MOST_AT_ONCE} servers are made by one request.")
     asked = _asked(body)
+    if most > 1 and any(disk.volume_id is not None for disk in asked["disks"]):
+        raise invalid("Cannot attach one or more volumes to multiple instances.")
     names = [asked["name"]] if most == 1 else [f"{asked['name']}-{i}" for i in range(1, most + 1)]
     caller, settings = request.caller, request.settings
 
@@ -131,17 +137,12 @@ def _check_host(request: Request, host: str) -> None:
 
 
 def _asked(body: dict[str, Any]) -> dict[str, Any]:
-    image_id: str | None = body.get("imageRef") or None
-    disks: list[Disk] = []
-    if body.get("block_device_mapping_v2"):
-        image_id, disks = block_devices.disks(body["block_device_mapping_v2"], image_id)
-    elif image_id is None:
-        raise Invalid("image-missing", "Invalid imageRef provided.", field="imageRef")
+    image_id = (body.get("imageRef") or "").lower() or None
     return {
         "name": body["name"].strip(),
         "flavor_id": str(body["flavorRef"]).rpartition("/")[2],
         "image_id": image_id,
-        "disks": disks,
+        "disks": block_devices.disks(body, image_id),
         "description": body.get("description"),
         "hostname": body.get("hostname"),
         "key_name": body.get("key_name"),
@@ -157,7 +158,11 @@ def _asked(body: dict[str, Any]) -> dict[str, Any]:
 
 def _extra(body: dict[str, Any]) -> dict[str, Any]:
     names = {"OS-DCF:diskConfig": "disk_config", "accessIPv4": "accessIPv4", "accessIPv6": "accessIPv6"}
-    return {ours: body[theirs] for theirs, ours in names.items() if theirs in body}
+    extra = {ours: body[theirs] for theirs, ours in names.items() if theirs in body}
+    for network in body.get("networks") or ():
+        if isinstance(network, dict) and "tag" in network:
+            extra["network_tag"] = network["tag"]  # for the guest
+    return extra
 
 
 def _wants_network(networks: Any) -> bool:

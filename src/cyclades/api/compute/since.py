@@ -21,7 +21,9 @@ NETWORK_PROXIES_GONE = Version(2, 36)
 NETWORKS_REQUIRED = Version(2, 37)
 IMAGE_PROXIES_GONE = Version(2, 39)
 DEVICE_TAGS = Version(2, 42)
+IMAGE_ID_ANSWERED = Version(2, 45)
 SERVER_FLAVOR_INSIDE = Version(2, 47)
+ATTACH_WITH_TAG = Version(2, 49)
 QUOTA_PROXIES_GONE = Version(2, 50)
 ACTION_EVENTS_FOR_ALL = Version(2, 51)
 SERVER_TAGS_AT_CREATION = Version(2, 52)
@@ -50,3 +52,15 @@ SERVER_PINNED_ZONE = Version(2, 96)
 SERVER_IMAGE_PROPERTIES = Version(2, 98)
 SERVER_SCHEDULER_HINTS = Version(2, 100)
 ATTACH_WITHOUT_BODY = Version(2, 101)
+
+
+# Tags of a new server's devices came once, went away by mistake, and came again.
+FIRST_DEVICE_TAGS = Version(2, 32)
+
+
+def has_disk_tags(version: Version) -> bool:
+    return version == FIRST_DEVICE_TAGS or version >= DEVICE_TAGS
+
+
+def has_network_tags(version: Version) -> bool:
+    return FIRST_DEVICE_TAGS <= version < NETWORKS_REQUIRED or version >= DEVICE_TAGS

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
+from sqlalchemy import Row
+
+from cyclades.api.http.ended import until_ended
 from cyclades.api.http.errors import HttpRefusal
 from cyclades.api.http.request import Request
 from cyclades.api.http.service import Answer
 from cyclades.api.image.service import SERVICE
-from cyclades.model.errors import Forbidden, Invalid, NotFound
-from cyclades.operations import image_file, image_upload
+from cyclades.model.errors import Forbidden, Invalid, NotFound, Unavailable
+from cyclades.operations import image_file, image_upload, image_write
 from cyclades.store import images
 
 _BYTES = "application/octet-stream"
+_WRITE_SECONDS = 600.0  # that an engine may take to bring an image's bytes from a pool
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -54,22 +59,35 @@ async def download(request: Request) -> Answer:
         )
     if row.file is None or row.status == "saving":
         return Answer(204)
-    try:
-        file = await asyncio.to_thread(image_file.open_to_read, image_file.path_of(request.settings, row.file))
-    except FileNotFoundError:
-        raise NotFound("image", row.id) from None  # it was deleted since
+    if image_write.is_due(row) and request.method != "HEAD":
+        row = await _written(request)
     begin, end = _range(request.headers.get("range"), row.size)
     headers = {"Content-Length": str(end - begin), "Accept-Ranges": "bytes"}
     if (begin, end) == (0, row.size):
         status = 200
-        headers["Content-MD5"] = row.checksum
+        headers |= {"Content-MD5": row.checksum} if row.checksum else {}
     else:
         status = 206
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{row.size}"
     if request.method == "HEAD":
-        file.close()
         return Answer(status, headers=headers, stream=_nothing(), media=_BYTES)
+    try:
+        file = await asyncio.to_thread(image_file.open_to_read, image_file.path_of(request.settings, row.file))
+    except FileNotFoundError:
+        raise NotFound("image", row.id) from None  # it was deleted since
     return Answer(status, headers=headers, stream=image_file.pieces(file, begin, end), media=_BYTES)
+
+
+async def _written(request: Request) -> Row[Any]:
+    """The image once its file is written: its bytes lay in a pool alone, and nobody has asked for them before."""
+    image_id = request.ids["image_id"]
+    op_id = await request.db.write(lambda tx: image_write.start(tx, request.caller, image_id))
+    ended = None if op_id is None else await until_ended(request.db, op_id, _WRITE_SECONDS)
+    row = await request.db.read(lambda tx: images.get(tx, request.caller, image_id))
+    if image_write.is_due(row):
+        reason = ended.reason if ended is not None else "it takes longer; ask again in a while."
+        raise Unavailable("image-write", f"The image's bytes are being brought from their pool: {reason}")
+    return row
 
 
 def _range(header: str | None, size: int) -> tuple[int, int]:

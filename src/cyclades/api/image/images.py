@@ -16,6 +16,9 @@ from cyclades.operations.image_create import Wanted
 from cyclades.store import images
 from cyclades.store.database import Tx
 
+# The snapshots that an image was made of, and that its deletion leaves.
+_STAYING_HEADER = "X-Cyclades-Snapshots-Staying"
+
 
 @SERVICE.route("POST", "/v2/images", who="member", status=201, body=CREATE)
 async def create(request: Request) -> dict[str, Any]:
@@ -85,7 +88,9 @@ async def update(request: Request) -> dict[str, Any]:
 
 @SERVICE.route("DELETE", "/v2/images/{image_id}", who="member", status=204)
 async def delete(request: Request) -> None:
-    await request.db.write(lambda tx: image_delete.start(tx, request.caller, request.ids["image_id"]))
+    staying = await request.db.write(lambda tx: image_delete.start(tx, request.caller, request.ids["image_id"]))
+    if staying:
+        request.answer_headers[_STAYING_HEADER] = ", ".join(staying)
 
 
 @SERVICE.route("PUT", "/v2/images/{image_id}/tags/{tag}", who="member", status=204)

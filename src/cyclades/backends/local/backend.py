@@ -88,9 +88,9 @@ class LocalBackend:
     async def _make(self, home: Home, spec: ServerSpec, opened: list[tuple[Plug, Blockdev]]) -> None:
         home.directory.mkdir(mode=0o700, exist_ok=True)
         self._guard.own(home.directory)
-        if spec.config:
-            await drive.make(home.drive, spec.config)
-            self._guard.own(home.drive)
+        for label, files in spec.config.items():
+            await drive.make(home.drive(label), label, files)
+            self._guard.own(home.drive(label))
         self._want(home, spec)
         memory = self._directory / ".accelerator"
         chosen = await accelerator.choose(self._wanted_accelerator, self._program, memory, self._guard)

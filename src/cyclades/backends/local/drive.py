@@ -1,4 +1,4 @@
-"""The config drive: a small FAT file system with the label that cloud-init looks for."""
+"""The config drives: small FAT file systems, each with a label that cloud-init looks for."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 
 from cyclades.model.errors import Failed
 
-_LABEL = "config-2"
 _KIB = 2880
 
 
-async def make(path: Path, files: Mapping[str, bytes]) -> None:
+async def make(path: Path, label: str, files: Mapping[str, bytes]) -> None:
     """Write the drive with these files, by their path on it."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
-    await _run("mkfs.fat", "-n", _LABEL, "-C", str(new), str(_KIB))
+    await _run("mkfs.fat", "-n", label, "-C", str(new), str(_KIB))
     with tempfile.TemporaryDirectory() as directory:
         for name, content in files.items():
             file = Path(directory, name)

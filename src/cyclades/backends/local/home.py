@@ -49,12 +49,15 @@ class Home:
         self.pid_file = directory / "qemu.pid"
         self.log = directory / "qemu.log"
         self.console = directory / "console.log"
-        self.drive = directory / "config.img"
         self._wanted = directory / "server.json"
 
     @property
     def server_id(self) -> str:
         return self.directory.name
+
+    def drive(self, label: str) -> Path:
+        """The config drive with this label."""
+        return self.directory / f"{label}.img"
 
     def wanted(self) -> Wanted | None:
         """What was asked for; None if there is no such server."""

@@ -116,9 +116,9 @@ def command(qemu: Qemu, home: Home, spec: ServerSpec, opened: list[tuple[Plug, B
     for plug, blockdev in opened:
         top = node(plug, blockdev)
         words += ["-blockdev", json.dumps(top), "-device", json.dumps(device(plug, top["node-name"]))]
-    if spec.config:
-        drive = {"driver": "raw", "read-only": True, "node-name": "config", "file": _file(home.drive)}
-        words += ["-blockdev", json.dumps(drive), "-device", "virtio-blk-pci,drive=config,serial=config"]
+    for label in spec.config:
+        drive = {"driver": "raw", "read-only": True, "node-name": label, "file": _file(home.drive(label))}
+        words += ["-blockdev", json.dumps(drive), "-device", f"virtio-blk-pci,drive={label},serial={label}"]
     for i, nic in enumerate(spec.nics):
         words += ["-netdev", _network(nic, i), "-device", f"virtio-net-pci,netdev=net{i},mac={nic.mac},romfile="]
     return words

@@ -95,6 +95,8 @@ def upgrade() -> None:
         sa.Column("properties", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("tags", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("file", sa.String(length=64), nullable=True),
+        sa.Column("pool", sa.String(length=64), nullable=True),
+        sa.Column("volume_id", sa.String(length=36), nullable=True),
         sa.Column("operation_id", sa.String(length=36), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=True),
