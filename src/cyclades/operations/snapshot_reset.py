@@ -58,22 +58,27 @@ def update(tx: Tx, caller: Caller, snapshot_id: str, status: str, *, progress: s
 
 def _set(tx: Tx, caller: Caller, row: Row[Any], status: str, *, progress: str | None = None) -> None:
     """A status that promises nothing, of a snapshot (its row held) that no operation has."""
-    reason = _reason(status)
-    snapshots.begin(tx, row, "reset", status=status, op_id=None, reason=reason, progress=progress)
-    if reason is not None:
+    snapshots.begin(tx, row, "reset", status=status, op_id=None, reason=_reason(row, status), progress=progress)
+    if (text := _text(status)) is not None:
         messages.add(
             tx,
             "snapshot",
             row.id,
-            reason,
+            text,
             operation=OPERATION.kind,
             request_id=caller.request_id,
             project_id=row.project_id,
         )
 
 
-def _reason(status: str) -> str | None:
-    return "This status was set by hand." if status in SNAPSHOT_ERROR else None
+def _text(status: str) -> str | None:
+    """For the messages; the snapshot itself shows no reason, since nothing is wrong with it."""
+    return f"The status {status} was set by hand." if status in SNAPSHOT_ERROR else None
+
+
+def _reason(row: Row[Any], status: str) -> str | None:
+    """From one error to another, it is the same."""
+    return row.reason if {row.status, status} <= SNAPSHOT_ERROR else None
 
 
 def _take(tx: Tx, row: Row[Any], op_id: str) -> str | None:
@@ -106,10 +111,10 @@ async def look(work: Work[Args]) -> None:
 
 
 def done(tx: Tx, work: Work[Args]) -> None:
-    reason = _reason(work.args.status)
-    values = {"status": work.args.status, "reason": reason, "progress": None}
-    if snapshots.finish(tx, work.args.snapshot_id, work.id, **values) and reason is not None:
-        messages.tell(tx, work.id, reason)
+    text = _text(work.args.status)
+    found = snapshots.finish(tx, work.args.snapshot_id, work.id, status=work.args.status, progress=None)
+    if found and text is not None:
+        messages.tell(tx, work.id, text)
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:

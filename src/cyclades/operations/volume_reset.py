@@ -88,23 +88,28 @@ def _require_attached(tx: Tx, row: Row[Any]) -> None:
 
 
 def _set(tx: Tx, caller: Caller, row: Row[Any], status: str) -> None:
-    reason = _reason(status)
-    volumes.begin(tx, row, "reset", status=status, op_id=None, reason=reason)
+    volumes.begin(tx, row, "reset", status=status, op_id=None, reason=_reason(row, status))
     transfers.end_of_volume(tx, row.id)
-    if reason is not None:
+    if (text := _text(status)) is not None:
         messages.add(
             tx,
             "volume",
             row.id,
-            reason,
+            text,
             operation=OPERATION.kind,
             request_id=caller.request_id,
             project_id=row.project_id,
         )
 
 
-def _reason(status: str) -> str | None:
-    return "This status was set by hand." if status in VOLUME_ERROR else None
+def _text(status: str) -> str | None:
+    """For the messages; the volume itself shows no reason, since nothing is wrong with it."""
+    return f"The status {status} was set by hand." if status in VOLUME_ERROR else None
+
+
+def _reason(row: Row[Any], status: str) -> str | None:
+    """From one error to another, it is the same."""
+    return row.reason if {row.status, status} <= VOLUME_ERROR else None
 
 
 def _take(tx: Tx, row: Row[Any], op_id: str) -> str | None:
@@ -156,13 +161,12 @@ def done(tx: Tx, work: Work[Args]) -> None:
         row = volumes.get(tx, work.args.volume_id, None)
     except NotFound:
         return
-    reason = _reason(work.args.status)
     size = work.data.get("size", row.size)
-    if not volumes.finish(tx, row.id, work.id, status=work.args.status, size=size, reason=reason):
+    if not volumes.finish(tx, row.id, work.id, status=work.args.status, size=size):
         return
     transfers.end_of_volume(tx, row.id)
-    if reason is not None:
-        messages.tell(tx, work.id, reason)
+    if (text := _text(work.args.status)) is not None:
+        messages.tell(tx, work.id, text)
     if size != row.size:
         # Not `take`: what is there counts, whatever the limit.
         shrunk = quota.of_growth(row.size - size, type_id=row.volume_type_id, consumes=row.consumes_quota)
