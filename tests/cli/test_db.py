@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,13 @@ def test_it_makes_the_tables_and_later_nothing(blank_config: Path, blank_databas
     database = Database(blank_database_url)
     assert migrate.revision_of(database.engine) == newest
     database.close()
+
+
+def test_several_at_once(new_postgres: Callable[[str], str], tmp_path: Path) -> None:
+    settings = {"CYCLADES_DATABASE_URL": new_postgres("at_once"), "CYCLADES_DATA": str(tmp_path)}
+    with ThreadPoolExecutor(3) as threads:
+        done = list(threads.map(lambda _: command("db", "upgrade", **settings), range(3)))
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
 
 
 def test_the_directory_alone_names_a_sqlite_database(data: Path) -> None:

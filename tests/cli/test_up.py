@@ -61,18 +61,22 @@ def test_the_first_start_makes_a_cloud_and_the_second_changes_nothing(cloud: Clo
 
 
 def test_one_line_says_where_it_is(tmp_path: Path) -> None:
-    words = ("up", "--data", tmp_path / "cloud", "--public-url", "http://c.test/")
+    """Guests' QEMUs, which run as another user, get through to their files whatever the umask is."""
+    data = tmp_path / "made" / "cloud"
+    words = ("up", "--data", data, "--public-url", "http://c.test/")
     process = subprocess.Popen(
-        [PROGRAM, *words], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [PROGRAM, *words], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, umask=0o077
     )
     assert process.stdout is not None
     line = process.stdout.readline()
     process.terminate()
     rest, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
-    assert line.strip() == f"Cyclades is ready at http://c.test (credentials in {tmp_path / 'cloud'})"
+    assert line.strip() == f"Cyclades is ready at http://c.test (credentials in {data})"
     assert rest == ""
-    assert "OS_AUTH_URL=http://c.test/identity/v3" in (tmp_path / "cloud" / "openrc").read_text()
+    assert "OS_AUTH_URL=http://c.test/identity/v3" in (data / "openrc").read_text()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (data.parent, data, data / "servers")} == {0o711}
+    assert {stat.S_IMODE((data / name).stat().st_mode) for name in ("keys", "images")} == {0o700}
 
 
 def test_the_openstack_command_takes_the_files(cloud: Cloud) -> None:

@@ -24,7 +24,7 @@ def reachable() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _cloud(reachable: Path) -> Iterator[Cloud]:
-    cloud = Cloud(reachable / "cloud")
+    cloud = Cloud(reachable / "a cloud, by name")  # QEMU's options are separated by commas
     yield cloud
     cloud.end()
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cyclades.cli.refused import Refused
+from cyclades.engine.world import make_directory
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def alone_in(data: Path) -> Iterator[None]:
     """Inside, no `cyclades up` of another process runs on this directory. The lock is gone with the process, however
     that ends."""
     try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o711)
+        make_directory(data)
         file = (data / "lock").open("a")
     except OSError as error:
         raise Refused(f"{data} cannot be used: {error.strerror}.") from error

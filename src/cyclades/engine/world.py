@@ -32,20 +32,20 @@ def _group(settings: Settings) -> int | None:
 
 
 def make_directories(settings: Settings) -> None:
-    _directory(settings.data, _PASS)
-    _directory(settings.image_dir, _OWN)
-    _directory(settings.key_dir, _OWN)
+    make_directory(settings.data)
+    make_directory(settings.image_dir, _OWN)
+    make_directory(settings.key_dir, _OWN)
 
 
 def _pool(settings: Settings, pool: PoolSettings, db: Database) -> Pool:
     directory = pool.directory or settings.data / "pools" / pool.name
-    _directory(directory, _PASS)
+    make_directory(directory)
     return Qcow2Pool(pool.name, directory, db, group=_group(settings))
 
 
 def _backend(settings: Settings, backend: BackendSettings) -> Backend:
     directory = backend.directory or settings.data / "servers"
-    _directory(directory, _PASS)
+    make_directory(directory)
     return LocalBackend(
         backend.name,
         directory,
@@ -55,7 +55,8 @@ def _backend(settings: Settings, backend: BackendSettings) -> Backend:
     )
 
 
-def _directory(path: Path, mode: int) -> None:
+def make_directory(path: Path, mode: int = _PASS) -> None:
+    """With those above it that are missing, whatever the umask says."""
     for missing in [p for p in (*reversed(path.parents), path) if not p.exists()]:
         missing.mkdir(exist_ok=True)
         missing.chmod(mode)

@@ -12,9 +12,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
 
 _HERE = Path(__file__).parent / "migrations"
+_ONE_AT_A_TIME = 0x6379636C61646573  # the number of a lock in PostgreSQL
 
 
 class Newer(Exception):
@@ -55,6 +56,8 @@ def upgrade(engine: Engine) -> Path | None:
         copy = _copy(Path(str(engine.url.database)))
     config = _config()
     with engine.connect() as connection, _rows_kept(connection), connection.begin():
+        if connection.dialect.name == "postgresql":  # SQLite has one writer in any case
+            connection.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return copy
