@@ -12,10 +12,14 @@ from pathlib import Path
 from tests.clouds import Cloud
 from tests.conformance import running
 
+_DEFAULT_TYPE = "lvmdriver-1"  # DevStack's, which a test looks for
+
 
 def prepare(workspace: Path, cloud: Cloud) -> None:
-    """The command looks for this file where it runs."""
-    shutil.copy(cloud.data / "clouds.yaml", workspace / "clouds.yaml")
+    shutil.copy(cloud.data / "clouds.yaml", workspace / "clouds.yaml")  # the command looks for it where it runs
+    admin = cloud.user("openrc")
+    default = admin.ask("GET", "/volume/v3/types/default")["volume_type"]
+    admin.ask("PUT", f"/volume/v3/types/{default['id']}", {"volume_type": {"name": _DEFAULT_TYPE}})
 
 
 PLAN = running.Plan(

@@ -15,6 +15,8 @@ _Section = dict[str, Any]
 
 POOLS = ("local", "second")  # of the cloud; Cinder calls them back ends
 
+_PATIENCE = 180  # seconds, for each thing to become what it should
+
 # Not what Tempest would fetch from public hosts.
 _NOWHERE = "http://127.0.0.1:9/image"
 
@@ -52,6 +54,7 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
         "network-feature-enabled": {"api_extensions": "", "floating_ips": False, "ipv6": False},
         "validation": {"run_validation": False},
         "volume": {
+            "build_timeout": _PATIENCE,
             "catalog_type": "block-storage",
             "min_microversion": "3.0",
             "max_microversion": "3.71",
@@ -71,6 +74,7 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
             "multi_backend": True,
         },
         "image": {
+            "build_timeout": _PATIENCE,
             "build_interval": 1,
             "disk_formats": "raw",
             "container_formats": "bare",
@@ -80,6 +84,7 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
         # What is uploaded as raw is taken as it is, as it must be.
         "image-feature-enabled": {"import_image": False, "image_format_enforcement": False},
         "compute": {
+            "build_timeout": _PATIENCE,
             "build_interval": 1,
             "image_ref": images[0],
             "image_ref_alt": images[1],
@@ -93,7 +98,6 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
             "pause": False,
             "rescue": False,
             "shelve": False,
-            "snapshot": False,
             "suspend": False,
             "attach_encrypted_volume": False,
         },
