@@ -82,8 +82,7 @@ async def manage(client: Client, path: str = "manageable_volumes", **asked: Any)
 
 
 async def shown(client: Client, kind: str, ident: str) -> dict[str, Any]:
-    extras = {"X-Cyclades-Extras": "1"}
-    found: dict[str, Any] = (await client.get(f"{BASE}/{kind}s/{ident}", headers=extras)).json()[kind]
+    found: dict[str, Any] = (await client.get(f"{BASE}/{kind}s/{ident}")).json()[kind]
     return found
 
 

@@ -100,15 +100,9 @@ def volume(
         view["volume_type_id"] = row.volume_type_id
     if version >= since.CONSUMES_QUOTA:
         view["consumes_quota"] = row.consumes_quota
-    if row.status in VOLUME_ERROR:
-        view |= _reason(request, row)
+    if row.status in VOLUME_ERROR and row.reason:
+        view["cyclades:reason"] = row.reason
     return view
-
-
-def _reason(request: Request, row: Row[Any]) -> dict[str, Any]:
-    """From the version on that has messages, these tell it, and the answer has no key that Cinder's has not."""
-    told = request.version < since.MESSAGES or request.wants_extras
-    return {"cyclades:reason": row.reason} if row.reason and told else {}
 
 
 def _extended(row: Row[Any], *, admin: bool) -> dict[str, Any]:
@@ -152,8 +146,8 @@ def snapshot(request: Request, row: Row[Any], *, changed: bool = False) -> dict[
         view["user_id"] = row.user_id
     if request.version >= since.CONSUMES_QUOTA:
         view["consumes_quota"] = True
-    if row.status in SNAPSHOT_ERROR:
-        view |= _reason(request, row)
+    if row.status in SNAPSHOT_ERROR and row.reason:
+        view["cyclades:reason"] = row.reason
     return view
 
 
