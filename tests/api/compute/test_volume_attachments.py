@@ -165,3 +165,95 @@ async def test_the_root_is_reachable_but_not_listed_and_stays(member: Client, pl
     answer = await member.delete(path(server_id, root_id))
     assert answer.status_code == 400
     assert "root" in answer.json()["badRequest"]["message"]
+
+
+# --- how a volume is attached ---------------------------------------------------------------------
+
+
+async def test_a_device_is_a_name_that_is_shown_again(
+    member: Client, speaking_as: As, new_server: New, new_volume: New
+) -> None:
+    """A guest goes by the serial; the names that are shown differ at least."""
+    server_id, older = await new_server(), speaking_as(version="2.60")
+    shown = []
+    for device in ("/dev/sdc", None, "/dev/vdx", None):  # at the indexes 1 to 4
+        answer = await attach(older, server_id, await new_volume(), device=device)
+        assert answer.status_code == 200, answer.text
+        shown.append(answer.json()["volumeAttachment"]["device"])
+    assert shown == ["/dev/sdc", "/dev/sdb", "/dev/vdx", "/dev/sde"]
+    volume_id = await new_volume()
+    taken = await attach(member, server_id, volume_id, device="/dev/vdx")
+    assert taken.status_code == 409
+    assert "/dev/vdx" in taken.json()["conflictingRequest"]["message"]
+    for wrong in ("vdb", "/dev/", "/dev/v db", "/tmp/x", "", 7, "/dev/" + "a" * 300):
+        assert (await attach(member, server_id, volume_id, device=wrong)).status_code == 400, wrong
+    assert (await attach(member, server_id, volume_id)).status_code == 202  # nothing was kept of those
+
+
+async def test_keys_of_an_attach_come_with_their_versions(speaking_as: As, new_server: New, new_volume: New) -> None:
+    server_id = await new_server()
+    for key, value, since in (("tag", "data", 49), ("delete_on_termination", True, 79)):
+        old = await attach(speaking_as(version=f"2.{since - 1}"), server_id, await new_volume(), **{key: value})
+        new = await attach(speaking_as(version=f"2.{since}"), server_id, await new_volume(), **{key: value})
+        assert (old.status_code, new.status_code) == (400, 200)
+    for wrong in ("", "a/b", "a,b", "x" * 61):
+        assert (await attach(speaking_as(), server_id, await new_volume(), tag=wrong)).status_code == 400
+
+
+# --- how an attachment is changed -----------------------------------------------------------------
+
+
+async def change(client: Client, server_id: str, volume_id: str, **values: Any) -> Any:
+    body = {"volumeAttachment": {"volumeId": volume_id, **values}}
+    return await client.put(path(server_id, volume_id), json=body)
+
+
+async def test_what_becomes_of_the_volume_is_changed_at_any_time(
+    member: Client, plugged: New, put: Put, database: Database
+) -> None:
+    server_id, volume_id = (await plugged(tag="data")).split()
+
+    async def kept() -> bool:
+        found = (await member.get(path(server_id, volume_id))).json()["volumeAttachment"]
+        return not found["delete_on_termination"]
+
+    for value, stays in ((True, False), ("false", True), ("True", False)):
+        answer = await change(member, server_id, volume_id, delete_on_termination=value)
+        assert (answer.status_code, answer.content) == (202, b"")
+        assert await kept() is stays
+    await put("server", server_id, status="REBOOT", locked=True, operation_id=NOBODY)
+    same = {"id": volume_id, "serverId": server_id, "device": "/dev/sdb", "tag": "data"}
+    assert (await change(member, server_id, volume_id, **same, delete_on_termination=False)).status_code == 202
+    assert await kept()
+    root = sa.select(attachment.c.volume_id).where(attachment.c.server_id == server_id, attachment.c.is_root)
+    root_id = await database.read(lambda tx: tx.execute(root).scalar_one())
+    assert (await change(member, server_id, root_id, delete_on_termination=False)).status_code == 202
+    assert (await member.get(path(server_id, root_id))).json()["volumeAttachment"]["delete_on_termination"] is False
+
+
+async def test_what_of_an_attachment_is_fixed(member: Client, plugged: New, new_volume: New) -> None:
+    server_id, volume_id = (await plugged()).split()
+    for wrong in ({"id": NOBODY}, {"serverId": NOBODY}, {"device": "/dev/sdz"}, {"tag": "other"}, {"colour": "red"},
+                  {"delete_on_termination": None}, {"delete_on_termination": "perhaps"}):  # fmt: skip
+        answer = await change(member, server_id, volume_id, **{"delete_on_termination": True, **wrong})
+        assert answer.status_code == 400, wrong
+        assert next(iter(wrong)) in answer.json()["badRequest"]["message"]
+    shown = (await member.get(path(server_id, volume_id))).json()["volumeAttachment"]
+    assert shown["delete_on_termination"] is False
+    assert (await change(member, server_id, await new_volume())).status_code == 404
+    assert (await change(member, NOBODY, volume_id)).status_code == 404
+
+
+async def test_no_volume_takes_anothers_place(
+    member: Client, admin: Client, speaking_as: As, plugged: New, new_volume: New, database: Database
+) -> None:
+    """Of the versions before 2.85 that is all that there was: for a Block Storage service that moves volumes by it."""
+    server_id, volume_id = (await plugged()).split()
+    other = {"volumeId": await new_volume()}
+    for client in (member, admin, speaking_as(version="2.84"), speaking_as(version="2.1")):
+        answer = await change(client, server_id, volume_id, **other)
+        assert answer.status_code == 409
+        assert "is not migrating" in answer.json()["conflictingRequest"]["message"]
+    older = await change(speaking_as(version="2.84"), server_id, volume_id, delete_on_termination=True)
+    assert older.status_code == 400
+    assert (await change(speaking_as(version="2.1"), server_id, NOBODY, **other)).status_code == 404
