@@ -165,8 +165,9 @@ def test_a_snapshot_is_made_shown_listed_changed_and_deleted(
     cinder("snapshot-metadata", snapshot_id, "set", "a=1", "b=2")
     cinder("snapshot-metadata", snapshot_id, "unset", "a")
     assert cinder.shown("snapshot-metadata-show", snapshot_id) == {"b": "2"}
-    assert cinder.shown("snapshot-metadata-update-all", snapshot_id, "c=3") == {"c": "3"}
-    assert cinder.shown("snapshot-show", f"{name}-new")["description"] == "other"
+    cinder("snapshot-metadata-update-all", snapshot_id, "c=3")
+    shown = cinder.shown("snapshot-show", f"{name}-new")
+    assert (shown["description"], shown["metadata"]) == ("other", "{'c': '3'}")
     cinder("snapshot-delete", snapshot_id)
     until_gone(demo, "snapshot", snapshot_id)
 
@@ -199,7 +200,7 @@ def test_admins_set_states_of_snapshots(
     snapshot_id = snapshot(volume(), name)
     admin("snapshot-reset-state", "--state", "error", snapshot_id)
     assert cinder.shown("snapshot-show", snapshot_id)["status"] == "error"
-    cinder("snapshot-delete", "--force", snapshot_id)
+    admin("snapshot-delete", "--force", snapshot_id)
     until_gone(demo, "snapshot", snapshot_id)
 
 
@@ -240,13 +241,13 @@ def test_a_type_is_made_shown_listed_changed_and_deleted(cinder: Cinder, admin: 
 
 def test_a_private_type_is_for_those_who_have_access(cinder: Cinder, admin: Cinder, demo: User, name: str) -> None:
     [made] = admin.listed("type-create", name, "--is-public", "False")
-    assert name in cinder.refused("type-show", name)
+    assert "ERROR" in cinder.refused("type-show", made["ID"])
     project_id = project_of(demo)
     admin("type-access-add", "--volume-type", name, "--project-id", project_id)
     assert [row["Project_ID"] for row in admin.listed("type-access-list", "--volume-type", name)] == [project_id]
-    assert cinder.shown("type-show", name)["id"] == made["ID"]
+    assert cinder.shown("type-show", made["ID"])["name"] == name
     admin("type-access-remove", "--volume-type", name, "--project-id", project_id)
-    assert name in cinder.refused("type-show", name)
+    assert "ERROR" in cinder.refused("type-show", made["ID"])
     admin("type-delete", name)
 
 
@@ -269,12 +270,12 @@ def test_an_attachment_step_by_step(cinder: Cinder, demo: User, volume: Volume, 
     volume_id, elsewhere = volume(), str(uuid.uuid4())
     made = cinder.shown("attachment-create", volume_id, elsewhere)
     assert cinder.shown("show", volume_id)["status"] == "reserved"
-    assert ids(cinder.listed("attachment-list", "--volume-id", volume_id)) == [made["ID"]]
-    cinder("attachment-update", made["ID"], "--host", "there", "--mountpoint", "/dev/vdb")
-    cinder("attachment-complete", made["ID"])
-    assert cinder.shown("attachment-show", made["ID"])["Status"] == "attached"
+    assert ids(cinder.listed("attachment-list", "--volume-id", volume_id)) == [made["id"]]
+    cinder("attachment-update", made["id"], "--host", "there", "--mountpoint", "/dev/vdb")
+    cinder("attachment-complete", made["id"])
+    assert cinder.shown("attachment-show", made["id"])["status"] == "attached"
     assert cinder.shown("show", volume_id)["status"] == "in-use"
-    cinder("attachment-delete", made["ID"])
+    cinder("attachment-delete", made["id"])
     until(demo, "volume", volume_id, "available")
     assert cinder.listed("attachment-list", "--volume-id", volume_id) == []
 
