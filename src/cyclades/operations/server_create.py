@@ -121,7 +121,8 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
 def _cloud(settings: Settings) -> str:
     """The same in all of a cloud's processes: where its database is."""
     url = sa.make_url(settings.database_url)
-    return f"{url.host}:{url.port}/{url.database}"
+    # PostgreSQL's unix socket is in the query.
+    return f"{url.host or url.query.get('host')}:{url.port}/{url.database}"
 
 
 @contextmanager
