@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx
+from tests.api.described import checked
 
 from cyclades.api.app import application
 from cyclades.api.http.service import Service, Shared
@@ -37,8 +38,13 @@ def token(project_id: str, *roles: str, user_id: str = "u" * 32) -> str:
 
 
 def client(db: Database, settings: Settings, services: Iterable[Service], **headers: Any) -> httpx.AsyncClient:
-    """An HTTP client of these services; its answers' unexpected errors are answers, too (500)."""
-    app = application(list(services), Shared(db, settings, Keys(settings.key_dir), PlainTokens()))
+    """An HTTP client of these services; its answers' unexpected errors are answers, too (500). What is answered at the
+    newest version must be as it is described."""
+    services = list(services)
+    app = application(services, Shared(db, settings, Keys(settings.key_dir), PlainTokens()))
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=URL, headers=headers
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        base_url=URL,
+        headers=headers,
+        event_hooks={"response": [checked(services)]},
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema_rs
 import pytest
 from tests.api.whole import SERVICES, Whole, whole
 
+from cyclades.api import volume
+from cyclades.api.http.service import Route
 from cyclades.store.database import Database
 
 
@@ -29,11 +33,44 @@ async def test_every_service_has_a_document(cloud: Whole, prefix: str) -> None:
     assert found["servers"][0]["url"].endswith(prefix)
     of_newest = [route for route in service.routes if service.versions is None or route.has(service.versions.most)]
     there = {(method.upper(), path) for path, operations in found["paths"].items() for method in operations}
-    assert there == {(route.method, route.path.replace(":path}", "}")) for route in of_newest}
+    assert there == {(route.method, _place(route)) for route in of_newest}
     for operations in found["paths"].values():
         for operation in operations.values():
-            for content in operation.get("requestBody", {}).get("content", {}).values():
-                jsonschema_rs.meta.validate(content["schema"])
+            for described in (operation.get("requestBody", {}), *operation["responses"].values()):
+                for content in described.get("content", {}).values():
+                    jsonschema_rs.meta.validate(content["schema"])
+
+
+def _place(route: Route) -> str:
+    path = route.path.replace(":path}", "}")
+    return f"{path}#{route.action}" if route.action else path
+
+
+_OF_DESCRIBED = [
+    pytest.param(route, id=f"{route.method} {_place(route)} {route.since or ''}".strip())
+    for service in volume.SERVICES
+    for route in service.routes
+]
+
+
+@pytest.mark.parametrize("route", _OF_DESCRIBED)
+def test_what_is_answered_is_described(route: Route) -> None:
+    answers_nothing = typing.get_type_hints(route.handler)["return"] is type(None)
+    assert answers_nothing == (route.answer is None)
+    if route.answer is not None:
+        assert not list(_open(route.answer)), "these objects may have any other property"
+
+
+def _open(schema: Any) -> Iterator[Any]:
+    """The objects of a schema that may have properties of which nothing is said."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _open(one)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "object" and schema.get("additionalProperties", True) is True:
+            yield schema
+        for one in schema.values():
+            yield from _open(one)
 
 
 async def test_what_is_of_no_service(cloud: Whole) -> None:

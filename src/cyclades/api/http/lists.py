@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import Schema
 from cyclades.model.errors import Invalid
 from cyclades.store.pages import Key, Page
 
 _MOST_OFFSET = 2**31 - 1
 _DIRECTIONS = {"asc": False, "desc": True}
+
+
+def parameters(sortable: Iterable[str]) -> Schema:
+    """Those of a query that `page` reads, for the service's document."""
+    keys = sorted(sortable)
+    sort = f"({'|'.join(keys)})(:(asc|desc))?"
+    return {
+        "limit": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+        "marker": {"type": "string"},
+        "offset": {"type": "integer", "minimum": 0, "maximum": _MOST_OFFSET},
+        "sort": {"type": "string", "pattern": f"^{sort}(,{sort})*$"},
+        "sort_key": {"enum": keys},
+        "sort_dir": {"enum": ["asc", "desc"]},
+    }
 
 
 def page(request: Request, sortable: Collection[str] | Mapping[str, str], *, default: str = "created_at:desc") -> Page:

@@ -1,4 +1,9 @@
-"""A service's OpenAPI 3.1 document, made from its table of routes as they are in its newest microversion."""
+"""A service's OpenAPI 3.1 document, made from its table of routes as they are in its newest microversion.
+
+OpenAPI knows one operation for a path and method. Actions, which share a path and differ in their bodies' one key, are
+each a path of their own here: the key follows as a fragment (`/volumes/{volume_id}/action#os-extend`), which no client
+sends.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,13 @@ from functools import cache
 from typing import Any
 
 from cyclades import __version__
-from cyclades.api.http.schemas import Schema
+from cyclades.api.http.schemas import Schema, shape
 from cyclades.api.http.service import Route, Service
 from cyclades.api.http.versions import Version
 
 _PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
+VERSION = "OpenStack-API-Version"
+# Status codes of refusals.
 _WORDS = {
     400: "The request is malformed, or breaks a rule; the message names the field.",
     401: "The token is missing, expired or revoked.",
@@ -19,21 +26,12 @@ _WORDS = {
     404: "There is no such thing, or it is another project's.",
     406: "This version of the API is not offered.",
     409: "The state of something forbids it, or a name is taken.",
+    410: "What is asked for is no longer kept.",
+    412: "It has changed since it was read.",
     413: "Over quota, or the body is too large.",
     415: "The body's content type is not the one that is wanted.",
     429: "Asked too often.",
     503: "It cannot be answered now.",
-}
-_FAULT: Schema = {
-    "type": "object",
-    "minProperties": 1,
-    "maxProperties": 1,
-    "additionalProperties": {
-        "type": "object",
-        "properties": {"code": {"type": "integer"}, "message": {"type": "string"}, "title": {"type": "string"}},
-        "required": ["code", "message"],
-        "additionalProperties": False,
-    },
 }
 
 
@@ -44,44 +42,44 @@ def document(service: Service, public_url: str) -> Schema:
     paths: dict[str, dict[str, Any]] = {}
     for route in service.routes:
         if route.has(version):
-            path = _PARAMETER.sub(r"{\1}", route.path)
-            operations = paths.setdefault(path, {})
-            _add(operations, service, route, version)
+            paths.setdefault(_path(route), {})[route.method.lower()] = _operation(service, route, version)
     return {
         "openapi": "3.1.0",
         "info": {"title": f"Cyclades: {service.name}", "version": __version__},
         "servers": [{"url": public_url + service.prefix}],
         "paths": paths,
         "components": {
-            "schemas": {"Fault": _FAULT},
+            "headers": _headers(service),
+            "schemas": {str(code): _like(service.body_of(code, "")) for code in _WORDS},
             "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
         },
     }
 
 
-def _add(operations: dict[str, Any], service: Service, route: Route, version: Version) -> None:
-    """Actions of one path are one operation, whose body is one of theirs."""
-    method = route.method.lower()
-    operation = operations.get(method)
-    if operation is None:
-        operation = operations[method] = {
-            "operationId": f"{method} {route.path}",
-            "tags": [service.name],
-            "parameters": _parameters(service, route, version),
-            "responses": {},
-            **({"security": [{"token": []}]} if route.who != "anyone" else {}),
-        }
+def _path(route: Route) -> str:
+    path = _PARAMETER.sub(r"{\1}", route.path)
+    return path if route.action is None else f"{path}#{route.action}"
+
+
+def _operation(service: Service, route: Route, version: Version) -> Schema:
+    operation: Schema = {
+        "operationId": f"{route.method.lower()} {_path(route)}",
+        "tags": [service.name],
+        "parameters": _parameters(service, route, version),
+        "responses": _responses(service, route),
+    }
+    if route.who != "anyone":
+        operation["security"] = [{"token": []}]
+    if (schema := _body(route, version)) is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _body(route: Route, version: Version) -> Schema | None:
     if route.body is not None:
-        schema = route.body(version) if callable(route.body) else route.body
-        content = operation.setdefault(
-            "requestBody", {"required": True, "content": {"application/json": {"schema": {}}}}
-        )
-        known = content["content"]["application/json"]["schema"]
-        if route.action is None:
-            known.update(schema)
-        else:
-            known.setdefault("oneOf", []).append(schema)
-    _answers(operation["responses"], route)
+        return dict(route.body(version) if callable(route.body) else route.body)
+    # What stands beside an action's name is passed over, unless it has a schema.
+    return shape({route.action: {}}) if route.action is not None else None
 
 
 def _parameters(service: Service, route: Route, version: Version) -> list[Schema]:
@@ -90,34 +88,52 @@ def _parameters(service: Service, route: Route, version: Version) -> list[Schema
         for name in _PARAMETER.findall(route.path)
     ]
     found += [{"name": name, "in": "query", "schema": schema} for name, schema in route.query.items()]
+    found += [{"name": name, "in": "header", "schema": schema} for name, schema in route.headers.items()]
     if service.versions is not None:
-        value = f"{service.versions.name} {version}"
-        found.append({"name": "OpenStack-API-Version", "in": "header", "schema": {"const": value}})
+        # Who does not ask for the newest version gets the oldest, whose answers are others.
+        newest = {"const": f"{service.versions.name} {version}"}
+        found.append({"name": VERSION, "in": "header", "required": True, "schema": newest})
     if route.method == "POST" and route.action is None and route.who != "anyone":
         text = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": text})
     return found
 
 
-def _answers(responses: dict[str, Any], route: Route) -> None:
-    success: Schema = {"description": "Done." if route.status != 202 else "Accepted; an operation does the work."}
+def _headers(service: Service) -> Schema:
+    """Those of every answer."""
+    found: Schema = {"X-OpenStack-Request-Id": {"required": True, "schema": {"type": "string", "pattern": "^req-"}}}
+    if service.versions is not None:
+        # Of a request that is refused before its version is read, it says the oldest.
+        text = {"type": "string", "pattern": f"^{service.versions.name} [0-9]+[.][0-9]+$"}
+        found[VERSION] = {"required": True, "schema": text}
+    return found
+
+
+def _responses(service: Service, route: Route) -> Schema:
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(service)}
+    done = "Done." if route.status != 202 else "Accepted; an operation does the work."
+    found: Schema = {str(route.status): {"description": done, "headers": headers}}
     if route.answer is not None:
-        success["content"] = {"application/json": {"schema": route.answer}}
-    known = responses.get(str(route.status))
-    if known is None:
-        responses[str(route.status)] = success
-    elif route.answer is not None and known.get("content") != success["content"]:
-        # Two actions with answers of their own.
-        known.setdefault("content", {"application/json": {"schema": {}}})["application/json"]["schema"] = {}
-    for code in _codes(route):
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}
-        responses.setdefault(str(code), {"description": _WORDS[code], "content": content})
+        found[str(route.status)]["content"] = {"application/json": {"schema": route.answer}}
+    for code in _refusals(service, route):
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{code}"}}}
+        found[str(code)] = {"description": _WORDS[code], "headers": headers, "content": content}
+    return found
 
 
-def _codes(route: Route) -> list[int]:
-    codes = {400, 404, 406, 413, 503}
+def _refusals(service: Service, route: Route) -> list[int]:
+    codes = {400, 404, 503, *route.refusals}
+    if service.versions is not None:
+        codes.add(406)
     if route.who != "anyone":
         codes |= {401, 403}
     if route.method != "GET":
-        codes |= {409, 415, 429}
+        codes |= {409, 413, 415}
     return sorted(codes)
+
+
+def _like(body: Any) -> Schema:
+    """The schema of a refusal's body that has this form, with an empty text where the message is to stand."""
+    if isinstance(body, dict):
+        return shape({name: _like(value) for name, value in body.items()})
+    return {"type": "string"} if body == "" else {"const": body}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from cyclades.model.names import NAME_FORM, NAME_MOST
@@ -42,6 +43,16 @@ def body(key: str, properties: Schema, *, required: tuple[str, ...] = (), closed
         "additionalProperties": not closed,
     }
     return {"type": "object", "properties": {key: inner}, "required": [key], "additionalProperties": not closed}
+
+
+def shape(properties: Schema, *, optional: Collection[str] = ()) -> Schema:
+    """What is answered: an object of these properties and no others, all of them but for the optional ones."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
 
 
 def is_true(value: Any) -> bool:

@@ -61,8 +61,10 @@ Handler = Callable[[Request], Awaitable[Any]]
 @dataclass(frozen=True)
 class Route:
     """`action` is the one key of the body that chooses this route (`POST …/action`). `since` and `until` bound
-    the microversions that have it. `streams` leaves the body to the handler. `answer` is the schema of what it
-    answers, `query` has a schema for each parameter of its query string: both are for its document alone."""
+    the microversions that have it. `streams` leaves the body to the handler. The rest is for its document alone:
+    `answer` is the schema of what it answers in the newest version, None if that is empty; `query` has a schema for
+    each parameter of its query string, `headers` for each of its own headers, and `refusals` are status codes that
+    others do not have."""
 
     method: str
     path: str
@@ -76,6 +78,8 @@ class Route:
     streams: bool
     answer: Schema | None
     query: Schema
+    headers: Schema
+    refusals: tuple[int, ...]
 
     def has(self, version: Version) -> bool:
         return (self.since is None or version >= self.since) and (self.until is None or version <= self.until)
@@ -127,12 +131,15 @@ class Service:
         streams: bool = False,
         answer: Schema | None = None,
         query: Schema | None = None,
+        headers: Schema | None = None,
+        refusals: tuple[int, ...] = (),
     ) -> Callable[[Handler], Handler]:
         """Add a handler to the table. It returns what becomes JSON, None for an empty body, or an `Answer`."""
 
         def add(handler: Handler) -> Handler:
             bounds = _version(since), _version(until)
-            route = Route(method, path, handler, who, status, body, action, *bounds, streams, answer, query or {})
+            sent = query or {}, headers or {}
+            route = Route(method, path, handler, who, status, body, action, *bounds, streams, answer, *sent, refusals)
             self.routes.append(route)
             self._place(route)
             return handler

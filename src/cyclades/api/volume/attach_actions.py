@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import NAME, NAME_NOT_EMPTY, UUID, UUID_OR_NULL, Schema, body
+from cyclades.api.http.schemas import NAME, NAME_NOT_EMPTY, UUID, UUID_OR_NULL, Schema, body, shape
+from cyclades.api.volume import shapes
 from cyclades.api.volume.service import SERVICE
 from cyclades.model import attachments as rules
 from cyclades.model.caller import Caller
@@ -86,20 +87,23 @@ async def detach(request: Request) -> None:
 
 _CONNECTOR: Schema = {"type": "object", "properties": {"enforce_multipath": {"type": ["boolean", "null"]}}}
 _INITIALIZE = body("os-initialize_connection", {"connector": _CONNECTOR}, required=("connector",))
-_CONNECTION: Schema = {
-    "type": "object",
-    "properties": {
-        "connection_info": {
-            "type": "object",
-            "properties": {"driver_volume_type": {"type": "string"}, "data": {"type": "object"}},
-            "required": ["driver_volume_type", "data"],
-        }
-    },
-    "required": ["connection_info"],
-}
+_CONNECTION = shape(
+    {
+        "driver_volume_type": shapes.TEXT,
+        "data": shape({**shapes.CONNECTION, "enforce_multipath": shapes.TRUTH}),
+        "enforce_multipath": shapes.TRUTH,
+    }
+)
 
 
-@SERVICE.route("POST", _PATH, action="os-initialize_connection", who="member", body=_INITIALIZE, answer=_CONNECTION)
+@SERVICE.route(
+    "POST",
+    _PATH,
+    action="os-initialize_connection",
+    who="member",
+    body=_INITIALIZE,
+    answer=shapes.one("connection_info", _CONNECTION),
+)
 async def initialize_connection(request: Request) -> dict[str, Any]:
     multipath = bool(request.body["os-initialize_connection"]["connector"].get("enforce_multipath"))
 

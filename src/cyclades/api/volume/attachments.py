@@ -8,10 +8,10 @@ from sqlalchemy import Row
 
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import NAME_OR_NULL, UUID, Schema, body
+from cyclades.api.http.schemas import NAME_OR_NULL, UUID, UUID_OR_NULL, Schema, body, shape
 from cyclades.api.http.times import micros
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import filters, since
+from cyclades.api.volume import filters, shapes, since
 from cyclades.api.volume.filters import Filter
 from cyclades.api.volume.service import SERVICE
 from cyclades.model import attachments as rules
@@ -30,29 +30,30 @@ _SORTABLE = {
     "created_at": "created_at",
     "updated_at": "updated_at",
 }
-_TEXT: Schema = {"type": "string"}
-_BRIEF: dict[str, Schema] = {
+_BRIEF: Schema = {
     "id": UUID,
     "status": {"enum": ["reserved", "attaching", "attached", "detaching"]},
-    "instance": {"type": ["string", "null"]},
+    "instance": UUID_OR_NULL,
     "volume_id": UUID,
 }
-_DETAIL: dict[str, Schema] = {
+_CONNECTION = shape(
+    {
+        **shapes.CONNECTION,
+        "driver_volume_type": shapes.TEXT,
+        "attachment_id": UUID,
+        "enforce_multipath": {"type": ["boolean", "null"]},
+    }
+)
+_DETAIL: Schema = {
     **_BRIEF,
-    "attached_at": _TEXT,
-    "detached_at": _TEXT,
+    "attached_at": {"anyOf": [shapes.TIME, {"const": ""}]},
+    "detached_at": {"const": ""},
     "attach_mode": {"enum": [*rules.MODES, "null"]},
-    "connection_info": {"type": "object"},
+    "connection_info": {"anyOf": [_CONNECTION, shape({})]},
 }
-
-
-def _shown(properties: dict[str, Schema]) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-_ONE = _shown({"attachment": _shown(_DETAIL)})
-_MANY = _shown({"attachments": {"type": "array", "items": _shown(_BRIEF)}})
-_MANY_DETAILED = _shown({"attachments": {"type": "array", "items": _shown(_DETAIL)}})
+_ONE = shapes.one("attachment", shape(_DETAIL))
+_MANY = shapes.page("attachments", shape(_BRIEF))
+_MANY_DETAILED = shapes.page("attachments", shape(_DETAIL))
 
 
 def brief(row: Row[Any]) -> dict[str, Any]:
@@ -97,16 +98,6 @@ async def show(request: Request) -> dict[str, Any]:
     return await request.db.read(lambda tx: _view(tx, request, request.ids["attachment_id"]))
 
 
-@SERVICE.route("GET", _PATH, who="reader", since=_SINCE, answer=_MANY)
-async def every(request: Request) -> dict[str, Any]:
-    return {"attachments": [brief(row) for row in await _rows(request)]}
-
-
-@SERVICE.route("GET", f"{_PATH}/detail", who="reader", since=_SINCE, answer=_MANY_DETAILED)
-async def detail(request: Request) -> dict[str, Any]:
-    return {"attachments": [_detail(request, row) for row in await _rows(request)]}
-
-
 def _instance(_: Request, text: str) -> Any:
     return (attachment.c.server_id == text) | (attachment.c.instance_id == text)
 
@@ -121,6 +112,17 @@ _FILTERS = filters.table(
         "project_id": Filter(filters.equal(attachment.c.project_id), admins=True),
     },
 )
+_QUERY = filters.parameters(_FILTERS, _SORTABLE)
+
+
+@SERVICE.route("GET", _PATH, who="reader", since=_SINCE, answer=_MANY, query=_QUERY)
+async def every(request: Request) -> dict[str, Any]:
+    return {"attachments": [brief(row) for row in await _rows(request)]}
+
+
+@SERVICE.route("GET", f"{_PATH}/detail", who="reader", since=_SINCE, answer=_MANY_DETAILED, query=_QUERY)
+async def detail(request: Request) -> dict[str, Any]:
+    return {"attachments": [_detail(request, row) for row in await _rows(request)]}
 
 
 async def _rows(request: Request) -> list[Row[Any]]:

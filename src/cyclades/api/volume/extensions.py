@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import shape
+from cyclades.api.volume import shapes
 from cyclades.api.volume.service import SERVICE
 
 # Name, alias and date are Cinder's: clients look for them.
@@ -38,7 +40,11 @@ _EXTENSIONS = (
 )
 
 
-@SERVICE.route("GET", "/extensions", who="reader")
+_NAMES = ("name", "alias", "updated", "description")
+_ANSWER = shape(dict.fromkeys(_NAMES, shapes.TEXT) | {"links": {"type": "array", "maxItems": 0}})
+
+
+@SERVICE.route("GET", "/extensions", who="reader", answer=shapes.page("extensions", _ANSWER))
 async def every(_: Request) -> dict[str, Any]:
     found = [
         {"name": name, "alias": alias, "updated": f"{date}T00:00:00+00:00", "description": text, "links": []}

@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import Schema
-from cyclades.api.volume import views
+from cyclades.api.volume import shapes, views
 from cyclades.api.volume.service import SERVICE
 from cyclades.api.volume.types import SPECS, get, kind_of
 from cyclades.model.errors import Invalid, NotFound, WrongState
@@ -21,6 +21,8 @@ _SET: Schema = {
     "required": ["extra_specs"],
     "additionalProperties": False,
 }
+
+_ALL = shapes.one("extra_specs", shapes.TEXTS)
 
 Specs = dict[str, str]
 
@@ -43,19 +45,19 @@ async def _change(request: Request, how: Callable[[Specs], Specs]) -> None:
     await request.db.write(change)
 
 
-@SERVICE.route("GET", _PATH, who="reader")
+@SERVICE.route("GET", _PATH, who="reader", answer=_ALL)
 async def show_all(request: Request) -> dict[str, Any]:
     return {"extra_specs": await _read(request)}
 
 
-@SERVICE.route("POST", _PATH, who="admin", body=_SET)
+@SERVICE.route("POST", _PATH, who="admin", body=_SET, answer=_ALL)
 async def merge(request: Request) -> dict[str, Any]:
     asked: Specs = request.body["extra_specs"]
     await _change(request, lambda old: old | asked)
     return {"extra_specs": asked}
 
 
-@SERVICE.route("GET", f"{_PATH}/{{key}}", who="reader")
+@SERVICE.route("GET", f"{_PATH}/{{key}}", who="reader", answer=shapes.ITEM)
 async def show_one(request: Request) -> Specs:
     key, specs = request.ids["key"], await _read(request)
     if key not in specs:
@@ -63,7 +65,10 @@ async def show_one(request: Request) -> Specs:
     return {key: specs[key]}
 
 
-@SERVICE.route("PUT", f"{_PATH}/{{key}}", who="admin", body={**SPECS, "minProperties": 1, "maxProperties": 1})
+_SET_ONE: Schema = {**SPECS, "minProperties": 1, "maxProperties": 1}
+
+
+@SERVICE.route("PUT", f"{_PATH}/{{key}}", who="admin", body=_SET_ONE, answer=shapes.ITEM)
 async def set_one(request: Request) -> Specs:
     key, asked = request.ids["key"], request.body
     if key not in asked:

@@ -7,14 +7,16 @@ filter finds nothing, whatever the version: Cinder looks for rows that have it.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from cyclades.api.http import times
+from cyclades.api.http import lists, times
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import Schema
 from cyclades.api.http.versions import Version
 from cyclades.api.volume import since
 from cyclades.api.volume.host_names import pool_of
@@ -22,19 +24,31 @@ from cyclades.model.errors import Invalid
 
 Where = Callable[[Request, str], sa.ColumnElement[bool]]
 
+_NO_TEXT = re.compile("[\\0\ud800-\udfff]")
 _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 # In every list's query, and no filters of it. Cinder's clients send `all_tenants` whoever they are.
 _PAGES = frozenset({"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_tenants"})
 
 
+# What a filter's value may be, for the document.
+TEXT: Schema = {"type": "string"}
+TRUTH: Schema = {"type": "boolean"}
+WHOLE: Schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+ITEMS: Schema = {"type": "string", "pattern": "^\\{.*\\}$"}
+_DAY = "20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+_MOMENT = f"(gt|gte|eq|neq|lt|lte):{_DAY}(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?"
+MOMENTS: Schema = {"type": "string", "pattern": f"^{_MOMENT}(,{_MOMENT})*$"}
+
+
 class Filter(NamedTuple):
-    """`where` makes a condition of the filter's value, or refuses it. With `admins` it is theirs alone, and not among
-    the filters that `/resource_filters` tells of."""
+    """`where` makes a condition of the filter's value, or refuses it; `value` says what that may be. With `admins` it
+    is theirs alone, and not among the filters that `/resource_filters` tells of."""
 
     where: Where
     since: Version = since.BASE
     admins: bool = False
+    value: Schema = TEXT
 
 
 # Each list's filters, by Cinder's name of the resource.
@@ -45,6 +59,21 @@ def table(resource: str, filters: Mapping[str, Filter]) -> Mapping[str, Filter]:
     """A list's filters, told of in `/resource_filters`."""
     TABLES[resource] = filters
     return filters
+
+
+def parameters(
+    filters: Mapping[str, Filter], sortable: Collection[str] = (), *, projects: bool = True, counted: bool = False
+) -> Schema:
+    """All that a list's query may have, for the document: one that has pages is sortable, one that is of `projects` may
+    be of all of them, a counted one says how many there are, if asked."""
+    found: Schema = {name: one.value for name, one in filters.items()}
+    if sortable:
+        found |= lists.parameters(sortable)
+    if projects:
+        found["all_tenants"] = TRUTH
+    if counted:
+        found["with_count"] = TRUTH
+    return found
 
 
 def scope(request: Request) -> str | None:
@@ -151,14 +180,19 @@ def mapping(name: str, text: str) -> dict[str, str]:
     """A filter's value that is an object of strings: as JSON, or as Python writes a dict (cinderclient does)."""
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         try:
             value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             value = None
-    if not isinstance(value, dict) or not all(isinstance(part, str) for item in value.items() for part in item):
+    if not isinstance(value, dict) or not all(_is_text(part) for item in value.items() for part in item):
         raise Invalid("filter-object", f"The filter {name} must be an object of strings.", field=name)
     return value
+
+
+def _is_text(value: object) -> bool:
+    """That a database keeps: what is escaped in a filter was not seen when the query string was read."""
+    return isinstance(value, str) and _NO_TEXT.search(value) is None
 
 
 _COMPARE: dict[str, Callable[[Any, int], sa.ColumnElement[bool]]] = {

@@ -5,15 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.volume import services
+from cyclades.api.http.schemas import Schema, shape
+from cyclades.api.volume import filters, services, shapes
 from cyclades.api.volume.host_names import pool_of
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import NotFound
 from cyclades.store import volumes
 from cyclades.store.database import Tx
 
+_HOST = shape(
+    {
+        "host_name": shapes.TEXT,
+        "service": shapes.TEXT,
+        "zone": shapes.TEXT,
+        "service-status": {"enum": ["available", "unavailable"]},
+        "service-state": {"const": "enabled"},
+        "last-update": shapes.TIME,
+    }
+)
 
-@SERVICE.route("GET", "/os-hosts", who="admin")
+
+@SERVICE.route("GET", "/os-hosts", who="admin", answer=shapes.page("hosts", _HOST), query={"zone": filters.TEXT})
 async def every(request: Request) -> dict[str, Any]:
     zone = request.one("zone")
     found = [
@@ -31,7 +43,12 @@ async def every(request: Request) -> dict[str, Any]:
     return {"hosts": found}
 
 
-@SERVICE.route("GET", "/os-hosts/{host}", who="admin")
+_COUNTS = ("volume_count", "total_volume_gb", "snapshot_count", "total_snapshot_gb")
+_DIGITS: Schema = {"type": "string", "pattern": "^[0-9]+$"}
+_HELD = shape({"host": shapes.TEXT, "project": shapes.TEXT, **dict.fromkeys(_COUNTS, _DIGITS)})
+
+
+@SERVICE.route("GET", "/os-hosts/{host}", who="admin", answer=shapes.page("host", shapes.one("resource", _HELD)))
 async def show(request: Request) -> dict[str, Any]:
     host = request.ids["host"]
     pool = pool_of(host)
@@ -47,6 +64,5 @@ async def show(request: Request) -> dict[str, Any]:
 
 
 def _resource(host: str, project: str, *counts: int) -> dict[str, Any]:
-    names = ("volume_count", "total_volume_gb", "snapshot_count", "total_snapshot_gb")
-    shown = {name: str(count) for name, count in zip(names, counts, strict=True)}
+    shown = {name: str(count) for name, count in zip(_COUNTS, counts, strict=True)}
     return {"resource": {"host": host, "project": project, **shown}}

@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import METADATA, Schema, body
+from cyclades.api.http.schemas import METADATA, body
+from cyclades.api.volume import shapes
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid, NotFound
 from cyclades.store import volumes
 from cyclades.store.database import Tx
 
 _PATH = "/volumes/{volume_id}/action"
-_ANSWER: Schema = {
-    "type": "object",
-    "properties": {"metadata": {"type": "object", "additionalProperties": {"type": "string"}}},
-    "required": ["metadata"],
-}
+_ANSWER = shapes.one("metadata", shapes.TEXTS)
 
 _SET = body("os-set_image_metadata", {"metadata": METADATA}, required=("metadata",))
 

@@ -9,9 +9,21 @@ from cyclades.api.http import lists
 from cyclades.api.http.bodies import Body
 from cyclades.api.http.ended import until_ended
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import BOOLEAN, METADATA, NAME, NAME_OR_NULL, TEXT_OR_NULL, UUID, Schema, body, is_true
+from cyclades.api.http.schemas import (
+    BOOLEAN,
+    METADATA,
+    NAME,
+    NAME_OR_NULL,
+    TEXT_OR_NULL,
+    UUID,
+    UUID_OR_NULL,
+    Schema,
+    body,
+    is_true,
+    shape,
+)
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import filters, since, views
+from cyclades.api.volume import filters, shapes, since, views
 from cyclades.api.volume.host_names import pool_of
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid, Unavailable
@@ -148,6 +160,17 @@ async def unmanage_snapshot(request: Request) -> None:
 # --- lists ----------------------------------------------------------------------------------------
 
 _BRIEF = ("reference", "size", "safe_to_manage", "source_reference")
+_NAMED = shapes.one("source-name", shapes.TEXT)
+_SHOWN: Schema = {
+    "reference": _NAMED,
+    "size": shapes.COUNT,
+    "safe_to_manage": shapes.TRUTH,
+    "source_reference": _NAMED,
+    "reason_not_safe": shapes.TEXT_OR_NULL,
+    "cinder_id": UUID_OR_NULL,
+    "extra_info": shapes.NULL,
+}
+_QUERY = lists.parameters(("reference", "size")) | {"host": filters.TEXT, "cluster": filters.TEXT}
 
 
 async def _volumes(request: Request) -> list[dict[str, Any]]:
@@ -231,33 +254,30 @@ Create = Callable[[Request], Awaitable[dict[str, Any]]]
 Entries = Callable[[Request], Awaitable[list[dict[str, Any]]]]
 
 
-def _routes(path: str, kind: str, create: Create, entries: Entries, body: Body, since: str | None) -> None:
-    """The same three routes for each of Cinder's older and newer paths."""
+def _routes(
+    path: str, kind: str, create: Create, entries: Entries, body: Body, answer: Schema, since: str | None
+) -> None:
+    """The same three routes for each of Cinder's older and newer paths. Only snapshots have what they are of."""
+    shown = [name for name in _SHOWN if name != "source_reference" or kind == "manageable-snapshots"]
+    one, brief_one = (shape({name: _SHOWN[name] for name in shown if name in of}) for of in (_SHOWN, _BRIEF))
 
-    @SERVICE.route("POST", path, who="admin", status=202, body=body, since=since)
+    @SERVICE.route("POST", path, who="admin", status=202, body=body, answer=answer, since=since)
     async def post(request: Request) -> dict[str, Any]:
         return await create(request)
 
-    @SERVICE.route("GET", path, who="admin", since=since)
+    @SERVICE.route("GET", path, who="admin", answer=shapes.page(kind, brief_one), query=_QUERY, since=since)
     async def brief(request: Request) -> dict[str, Any]:
         page = _page(request, await entries(request))
         return {kind: [{key: entry[key] for key in _BRIEF if key in entry} for entry in page]}
 
-    @SERVICE.route("GET", f"{path}/detail", who="admin", since=since)
+    @SERVICE.route("GET", f"{path}/detail", who="admin", answer=shapes.page(kind, one), query=_QUERY, since=since)
     async def detail(request: Request) -> dict[str, Any]:
         return {kind: _page(request, await entries(request))}
 
 
-for _old, _new, _kind, _create, _entries, _body in (
-    ("/os-volume-manage", "/manageable_volumes", "manageable-volumes", manage, _volumes, _manage),
-    (
-        "/os-snapshot-manage",
-        "/manageable_snapshots",
-        "manageable-snapshots",
-        manage_snapshot,
-        _snapshots,
-        _MANAGE_SNAPSHOT,
-    ),
-):
-    _routes(_old, _kind, _create, _entries, _body, None)
-    _routes(_new, _kind, _create, _entries, _body, _SINCE)
+for _path, _since in (("/os-volume-manage", None), ("/manageable_volumes", _SINCE)):
+    _made = shapes.one("volume", shapes.VOLUME_CHANGED)
+    _routes(_path, "manageable-volumes", manage, _volumes, _manage, _made, _since)
+for _path, _since in (("/os-snapshot-manage", None), ("/manageable_snapshots", _SINCE)):
+    _made = shapes.one("snapshot", shapes.SNAPSHOT_CHANGED)
+    _routes(_path, "manageable-snapshots", manage_snapshot, _snapshots, _MANAGE_SNAPSHOT, _made, _since)

@@ -9,8 +9,9 @@ from sqlalchemy import Row
 
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import UUID, shape
 from cyclades.api.http.times import micros
-from cyclades.api.volume import filters, since, views
+from cyclades.api.volume import filters, shapes, since, views
 from cyclades.api.volume.filters import Filter
 from cyclades.api.volume.service import SERVICE
 from cyclades.store import messages
@@ -79,7 +80,25 @@ def _view(request: Request, row: Row[Any]) -> dict[str, Any]:
     }
 
 
-@SERVICE.route("GET", _PATH, who="reader", since=_SINCE)
+_SHOWN = shape(
+    {
+        "id": UUID,
+        "event_id": {"type": "string", "pattern": "^VOLUME_[A-Z_]+_001$"},
+        "message_level": {"const": _LEVEL},
+        "user_message": shapes.TEXT,
+        "request_id": shapes.TEXT,
+        "resource_type": {"enum": sorted(_KINDS)},
+        "resource_uuid": UUID,
+        "created_at": shapes.TIME,
+        "guaranteed_until": shapes.TIME,
+        "links": shapes.LINKS,
+    }
+)
+_PAGE = shapes.page("messages", _SHOWN, links="messages_links")
+_QUERY = filters.parameters(_FILTERS, _SORTABLE)
+
+
+@SERVICE.route("GET", _PATH, who="reader", since=_SINCE, answer=_PAGE, query=_QUERY)
 async def every(request: Request) -> dict[str, Any]:
     paged = request.version >= since.MESSAGE_PAGES
     wanted = lists.page(request, _SORTABLE) if paged else lists.plain(request)
@@ -92,7 +111,7 @@ async def every(request: Request) -> dict[str, Any]:
     return answer
 
 
-@SERVICE.route("GET", f"{_PATH}/{{message_id}}", who="reader", since=_SINCE)
+@SERVICE.route("GET", f"{_PATH}/{{message_id}}", who="reader", since=_SINCE, answer=shapes.one("message", _SHOWN))
 async def show(request: Request) -> dict[str, Any]:
     row = await request.db.read(lambda tx: messages.get(tx, request.ids["message_id"], request.caller.scope))
     return {"message": _view(request, row)}

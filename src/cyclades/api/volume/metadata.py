@@ -15,8 +15,7 @@ import msgspec
 from cyclades.api.http.errors import HttpRefusal
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import METADATA, Schema
-from cyclades.api.http.service import Answer
-from cyclades.api.volume import since
+from cyclades.api.volume import shapes, since
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid, NotFound
 from cyclades.store import snapshots, volumes
@@ -51,6 +50,10 @@ def _check_etag(request: Request, metadata: dict[str, str]) -> None:
         raise HttpRefusal(412, "The metadata is not as it was when it was read: read it again.")
 
 
+_SHOWN = shapes.one("metadata", shapes.TEXTS)
+_SHOWN_ONE = shapes.one("meta", shapes.ITEM)
+
+
 def _routes(path: str, id_name: str, store: ModuleType, *, etags: bool) -> None:
     """The same five routes for each resource that has metadata; `store` is its module of queries."""
 
@@ -73,22 +76,25 @@ def _routes(path: str, id_name: str, store: ModuleType, *, etags: bool) -> None:
         metadata: dict[str, str] = row.metadata
         return metadata
 
-    @SERVICE.route("GET", path, who="reader")
+    # What a client may send that has read an ETag, and what it is told if that is no longer true.
+    checks: dict[str, Any] = {"headers": {"If-Match": shapes.TEXT}, "refusals": (412,)} if etags else {}
+
+    @SERVICE.route("GET", path, who="reader", answer=_SHOWN)
     async def show_all(request: Request) -> dict[str, Any]:
         metadata = await read(request)
         if etags and request.version >= since.METADATA_ETAG:
             request.answer_headers["ETag"] = _etag(metadata)
         return {"metadata": metadata}
 
-    @SERVICE.route("POST", path, who="member", body=_ALL)
+    @SERVICE.route("POST", path, who="member", body=_ALL, answer=_SHOWN)
     async def merge(request: Request) -> dict[str, Any]:
         return {"metadata": await change(request, lambda old: old | request.body["metadata"])}
 
-    @SERVICE.route("PUT", path, who="member", body=_ALL)
+    @SERVICE.route("PUT", path, who="member", body=_ALL, answer=_SHOWN, **checks)
     async def replace(request: Request) -> dict[str, Any]:
         return {"metadata": await change(request, lambda _: request.body["metadata"], checked=True)}
 
-    @SERVICE.route("GET", f"{path}/{{key}}", who="reader")
+    @SERVICE.route("GET", f"{path}/{{key}}", who="reader", answer=_SHOWN_ONE)
     async def show_one(request: Request) -> dict[str, Any]:
         key = request.ids["key"]
         metadata = await read(request)
@@ -96,7 +102,7 @@ def _routes(path: str, id_name: str, store: ModuleType, *, etags: bool) -> None:
             raise NotFound("metadata-item", key)
         return {"meta": {key: metadata[key]}}
 
-    @SERVICE.route("PUT", f"{path}/{{key}}", who="member", body=_ONE)
+    @SERVICE.route("PUT", f"{path}/{{key}}", who="member", body=_ONE, answer=_SHOWN_ONE, **checks)
     async def set_one(request: Request) -> dict[str, Any]:
         key, meta = request.ids["key"], request.body["meta"]
         if key not in meta:
@@ -104,7 +110,7 @@ def _routes(path: str, id_name: str, store: ModuleType, *, etags: bool) -> None:
         return {"meta": {key: (await change(request, lambda old: old | meta, checked=True))[key]}}
 
     @SERVICE.route("DELETE", f"{path}/{{key}}", who="member")
-    async def delete_one(request: Request) -> Answer:
+    async def delete_one(request: Request) -> None:
         key = request.ids["key"]
 
         def without(old: dict[str, str]) -> dict[str, str]:
@@ -113,7 +119,6 @@ def _routes(path: str, id_name: str, store: ModuleType, *, etags: bool) -> None:
             return {name: value for name, value in old.items() if name != key}
 
         await change(request, without)
-        return Answer(200)
 
 
 _routes("/volumes/{volume_id}/metadata", "volume_id", volumes, etags=True)

@@ -9,8 +9,9 @@ from sqlalchemy import Row
 
 from cyclades import __version__
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import Schema, shape
 from cyclades.api.http.times import micros
-from cyclades.api.volume import filters, since
+from cyclades.api.volume import filters, shapes, since
 from cyclades.api.volume.filters import Filter
 from cyclades.api.volume.host_names import backend_of, host_of, pool_of
 from cyclades.api.volume.service import SERVICE
@@ -65,7 +66,35 @@ _FILTERS = filters.table(
 )
 
 
-@SERVICE.route("GET", "/scheduler-stats/get_pools", who="admin")
+_GIB: Schema = {"type": "number", "minimum": 0}
+_SHOWN = shape(
+    {
+        "volume_backend_name": shapes.TEXT,
+        "pool_name": shapes.TEXT,
+        "vendor_name": shapes.TEXT,
+        "driver_version": shapes.TEXT,
+        "storage_protocol": shapes.TEXT,
+        "total_capacity_gb": _GIB,
+        "free_capacity_gb": _GIB,
+        "allocated_capacity_gb": _GIB,
+        "provisioned_capacity_gb": _GIB,
+        "reserved_percentage": {"const": 0},
+        "thin_provisioning_support": {"const": True},
+        "thick_provisioning_support": {"const": False},
+        "multiattach": shapes.TRUTH,
+        "online_extend_support": {"const": True},
+        "QoS_support": {"const": False},
+        "replication_enabled": {"const": False},
+        "backend_state": {"enum": ["up", "down"]},
+        "timestamp": shapes.TIME,
+        "updated": shapes.TIME,
+    }
+)
+_POOL = shape({"name": shapes.TEXT, "capabilities": _SHOWN}, optional=("capabilities",))
+_QUERY = {"detail": filters.TRUTH} | filters.parameters(_FILTERS, projects=False)
+
+
+@SERVICE.route("GET", "/scheduler-stats/get_pools", who="admin", answer=shapes.page("pools", _POOL), query=_QUERY)
 async def every(request: Request) -> dict[str, Any]:
     detail = filters.boolean("detail", request.one("detail") or "false")
     unknown = sorted(set(request.query) - {"detail"} - set(_FILTERS))
@@ -120,7 +149,25 @@ def _gib(size: int) -> float:
     return round(size / GIB, 2)
 
 
-@SERVICE.route("GET", "/capabilities/{host}", who="admin")
+_PROPERTY = shape({"title": shapes.TEXT, "description": shapes.TEXT, "type": shapes.TEXT})
+_HOST = shape(
+    {
+        "namespace": shapes.TEXT,
+        "vendor_name": shapes.TEXT,
+        "volume_backend_name": shapes.TEXT,
+        "pool_name": shapes.TEXT,
+        "driver_version": shapes.TEXT,
+        "storage_protocol": shapes.TEXT,
+        "display_name": shapes.NULL,
+        "description": shapes.NULL,
+        "visibility": {"const": "public"},
+        "replication_targets": {"type": "array", "maxItems": 0},
+        "properties": shape(dict.fromkeys(_PROPERTIES, _PROPERTY)),
+    }
+)
+
+
+@SERVICE.route("GET", "/capabilities/{host}", who="admin", answer=_HOST)
 async def show(request: Request) -> dict[str, Any]:
     """By `host@backend`, also with `#pool`; the host alone is its first pool."""
     host = request.ids["host"]

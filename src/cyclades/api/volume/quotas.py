@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import Schema
-from cyclades.api.volume import since
+from cyclades.api.http.schemas import Schema, shape
+from cyclades.api.volume import filters, shapes, since
 from cyclades.api.volume.service import SERVICE
 from cyclades.config import UNLIMITED
 from cyclades.model import quota
@@ -15,10 +15,12 @@ from cyclades.model.errors import Invalid, NotFound
 from cyclades.store import projects, quotas, volume_types
 from cyclades.store.database import Tx
 
+_NAMES = (quota.VOLUMES, quota.GIGABYTES, quota.SNAPSHOTS, quota.PER_VOLUME, *quota.NOT_YET)
+
 
 def _resources(tx: Tx) -> dict[str, str]:
     """Cinder's name of each quota → ours, in which a volume type has its id."""
-    found = {name: name for name in (quota.VOLUMES, quota.GIGABYTES, quota.SNAPSHOTS, quota.PER_VOLUME, *quota.NOT_YET)}
+    found = {name: name for name in _NAMES}
     for type_id, type_name in volume_types.living_names(tx).items():
         found |= {f"{name}_{type_name}": quota.per_type(name, type_id) for name in quota.PER_TYPE}
     return found
@@ -32,7 +34,31 @@ def _limits(tx: Tx, request: Request, project_id: str) -> dict[str, int]:
     return _shown(tx, quotas.limits(tx, request.settings.quotas, project_id))
 
 
-@SERVICE.route("GET", "/limits", who="reader")
+_LIMIT: Schema = {"type": "integer", "minimum": -1}
+_ABSOLUTE = shape(
+    {
+        "maxTotalVolumes": _LIMIT,
+        "maxTotalSnapshots": _LIMIT,
+        "maxTotalVolumeGigabytes": _LIMIT,
+        "maxTotalBackups": _LIMIT,
+        "maxTotalBackupGigabytes": _LIMIT,
+        "totalVolumesUsed": shapes.COUNT,
+        "totalSnapshotsUsed": shapes.COUNT,
+        "totalGigabytesUsed": shapes.COUNT,
+        "totalBackupsUsed": {"const": 0},
+        "totalBackupGigabytesUsed": {"const": 0},
+    }
+)
+_LIMITS = shape({"rate": {"type": "array", "maxItems": 0}, "absolute": _ABSOLUTE})
+
+
+@SERVICE.route(
+    "GET",
+    "/limits",
+    who="reader",
+    answer=shapes.one("limits", _LIMITS),
+    query={"project_id": filters.TEXT, "tenant_id": filters.TEXT},
+)
 async def limits(request: Request) -> dict[str, Any]:
     project_id = request.caller.project_id
     if request.caller.is_admin and request.version >= since.LIMITS_OF_A_PROJECT:
@@ -67,7 +93,18 @@ def _project(tx: Tx, request: Request) -> str:
     return project_id
 
 
-@SERVICE.route("GET", "/os-quota-sets/{project_id}", who="reader")
+def _quotas(key: str, value: Schema, **more: Schema) -> Schema:
+    """Those of Cinder's names, those of each volume type, and `more`."""
+    types = {f"^({'|'.join(quota.PER_TYPE)})_": value}
+    return shapes.one(key, shape(dict.fromkeys(_NAMES, value) | more) | {"patternProperties": types})
+
+
+_USED = shape({"limit": _LIMIT, "in_use": shapes.COUNT, "reserved": {"const": 0}})
+_SET = _quotas("quota_set", _LIMIT, id=shapes.OWNER)
+_SET_OR_USED = {"anyOf": [_SET, _quotas("quota_set", _USED, id=shapes.OWNER)]}
+
+
+@SERVICE.route("GET", "/os-quota-sets/{project_id}", who="reader", answer=_SET_OR_USED, query={"usage": filters.TRUTH})
 async def show(request: Request) -> dict[str, Any]:
     def read(tx: Tx) -> dict[str, Any]:
         project_id = _project(tx, request)
@@ -84,7 +121,7 @@ async def show(request: Request) -> dict[str, Any]:
     return {"quota_set": await request.db.read(read)}
 
 
-@SERVICE.route("GET", "/os-quota-sets/{project_id}/defaults", who="reader")
+@SERVICE.route("GET", "/os-quota-sets/{project_id}/defaults", who="reader", answer=_SET)
 async def show_defaults(request: Request) -> dict[str, Any]:
     def read(tx: Tx) -> dict[str, Any]:
         project_id = _project(tx, request)
@@ -93,12 +130,12 @@ async def show_defaults(request: Request) -> dict[str, Any]:
     return {"quota_set": await request.db.read(read)}
 
 
-_LIMIT: Schema = {"type": ["integer", "string"], "pattern": "^(-1|[0-9]{1,9})$", "minimum": -1, "maximum": 2**31 - 1}
+_ASKED: Schema = {"type": ["integer", "string"], "pattern": "^(-1|[0-9]{1,9})$", "minimum": -1, "maximum": 2**31 - 1}
 
 
 def _body(key: str, properties: Schema) -> Schema:
     inner: Schema = {"type": "object", "minProperties": 1, "maxProperties": 1000, "properties": properties}
-    inner["additionalProperties"] = _LIMIT
+    inner["additionalProperties"] = _ASKED
     return {"type": "object", "properties": {key: inner}, "required": [key], "additionalProperties": False}
 
 
@@ -116,7 +153,14 @@ def _asked(tx: Tx, request: Request, key: str) -> dict[str, tuple[str, int]]:
     return {name: (resources[name], int(limit)) for name, limit in asked.items()}
 
 
-@SERVICE.route("PUT", "/os-quota-sets/{project_id}", who="admin", body=_body("quota_set", _NO_LIMITS))
+@SERVICE.route(
+    "PUT",
+    "/os-quota-sets/{project_id}",
+    who="admin",
+    body=_body("quota_set", _NO_LIMITS),
+    answer=_quotas("quota_set", _LIMIT),
+    query={"skip_validation": filters.TRUTH},
+)
 async def update(request: Request) -> dict[str, Any]:
     def change(tx: Tx) -> dict[str, Any]:
         project_id = _project(tx, request)
@@ -151,14 +195,23 @@ def _check_class(request: Request) -> None:
         raise NotFound("quota-class", name)
 
 
-@SERVICE.route("GET", "/os-quota-class-sets/{class_name}", who="admin")
+_CLASS = _quotas("quota_class_set", _LIMIT, id={"const": quotas.DEFAULT_CLASS})
+
+
+@SERVICE.route("GET", "/os-quota-class-sets/{class_name}", who="admin", answer=_CLASS)
 async def show_class(request: Request) -> dict[str, Any]:
     _check_class(request)
     most = await request.db.read(lambda tx: _shown(tx, quotas.defaults(tx, request.settings.quotas)))
     return {"quota_class_set": {"id": quotas.DEFAULT_CLASS, **most}}
 
 
-@SERVICE.route("PUT", "/os-quota-class-sets/{class_name}", who="admin", body=_body("quota_class_set", {}))
+@SERVICE.route(
+    "PUT",
+    "/os-quota-class-sets/{class_name}",
+    who="admin",
+    body=_body("quota_class_set", {}),
+    answer=_quotas("quota_class_set", _LIMIT),
+)
 async def update_class(request: Request) -> dict[str, Any]:
     _check_class(request)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import NAME_OR_NULL, Schema
+from cyclades.api.http.schemas import NAME_OR_NULL, Schema, shape
 from cyclades.api.http.times import micros
-from cyclades.api.volume import since
+from cyclades.api.volume import filters, shapes, since
 from cyclades.api.volume.host_names import HOST, backend_of, pool_of
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid, NotFound
@@ -46,7 +46,32 @@ def _service(binary: str, host: str, zone: str, seen_at: int, *, enabled: bool, 
     }
 
 
-@SERVICE.route("GET", "/os-services", who="admin")
+_UP: Schema = {"enum": ["up", "down"]}
+_STATUS: Schema = {"enum": ["enabled", "disabled"]}
+_OF_POOLS: Schema = {
+    "replication_status": {"const": "not-capable"},
+    "active_backend_id": shapes.NULL,
+    "frozen": {"const": False},
+    "backend_state": _UP,
+}
+_SHOWN = shape(
+    {
+        "binary": {"enum": [SCHEDULER, VOLUME]},
+        "host": shapes.TEXT,
+        "zone": shapes.TEXT,
+        "status": _STATUS,
+        "state": _UP,
+        "updated_at": shapes.TIME,
+        "disabled_reason": shapes.TEXT_OR_NULL,
+        "cluster": shapes.NULL,
+        **_OF_POOLS,
+    },
+    optional=_OF_POOLS,
+)
+_QUERY = {"host": filters.TEXT, "binary": filters.TEXT}
+
+
+@SERVICE.route("GET", "/os-services", who="admin", answer=shapes.page("services", _SHOWN), query=_QUERY)
 async def index(request: Request) -> dict[str, Any]:
     host, binary = request.one("host"), request.one("binary")
     found = [
@@ -67,12 +92,16 @@ async def index(request: Request) -> dict[str, Any]:
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
 
 
-def _closed(properties: Schema, **more: Any) -> Schema:
-    return {"type": "object", "properties": properties, "additionalProperties": False, **more}
-
-
 _ONE = {"binary": _NAME, "service": _NAME, "host": _NAME, "cluster": NAME_OR_NULL}
-_NAMED = {"required": ["host"], "anyOf": [{"required": ["binary"]}, {"required": ["service"]}]}
+_NAMED = {"anyOf": [{"required": ["binary"]}, {"required": ["service"]}]}
+_SET = shape(_ONE, optional=set(_ONE) - {"host"}) | _NAMED
+_CHANGED: Schema = {
+    "host": shapes.TEXT,
+    "service": shapes.TEXT,
+    "binary": shapes.TEXT,
+    "status": _STATUS,
+    "disabled": shapes.TRUTH,
+}
 
 
 async def _change(request: Request, *, enabled: bool, reason: str | None) -> dict[str, Any]:
@@ -97,31 +126,36 @@ async def _change(request: Request, *, enabled: bool, reason: str | None) -> dic
     }
 
 
-@SERVICE.route("PUT", "/os-services/enable", who="admin", body=_closed(_ONE, **_NAMED))
+_ENABLED = shape(_CHANGED | {"disabled_reason": shapes.NULL})
+
+
+@SERVICE.route("PUT", "/os-services/enable", who="admin", body=_SET, answer=_ENABLED)
 async def enable(request: Request) -> dict[str, Any]:
     return {**await _change(request, enabled=True, reason=None), "disabled_reason": None}
 
 
-@SERVICE.route("PUT", "/os-services/disable", who="admin", body=_closed(_ONE, **_NAMED))
+@SERVICE.route("PUT", "/os-services/disable", who="admin", body=_SET, answer=shape(_CHANGED))
 async def disable(request: Request) -> dict[str, Any]:
     return await _change(request, enabled=False, reason=None)
 
 
-_REASON = {"disabled_reason": {**_NAME, "pattern": "\\S"}}
+_REASON: Schema = {"disabled_reason": {**_NAME, "pattern": "\\S"}}
 
 
 @SERVICE.route(
     "PUT",
     "/os-services/disable-log-reason",
     who="admin",
-    body=_closed(_ONE | _REASON, required=["host", "disabled_reason"], anyOf=_NAMED["anyOf"]),
+    body=shape(_ONE | _REASON, optional=set(_ONE) - {"host"}) | _NAMED,
+    answer=shape(_CHANGED | {"disabled_reason": shapes.TEXT}),
 )
 async def disable_with_reason(request: Request) -> dict[str, Any]:
     reason = request.body["disabled_reason"].strip()
     return {**await _change(request, enabled=False, reason=reason), "disabled_reason": reason}
 
 
-_REPLICATED = _closed({"host": NAME_OR_NULL, "cluster": NAME_OR_NULL, "backend_id": NAME_OR_NULL})
+_WHICH: Schema = {"host": NAME_OR_NULL, "cluster": NAME_OR_NULL, "backend_id": NAME_OR_NULL}
+_REPLICATED = shape(_WHICH, optional=_WHICH)
 
 
 @SERVICE.route("PUT", "/os-services/freeze", who="admin", body=_REPLICATED)

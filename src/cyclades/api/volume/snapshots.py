@@ -8,8 +8,8 @@ from cyclades.api.http import lists
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import BOOLEAN, METADATA, NAME_OR_NULL, TEXT_OR_NULL, UUID_OR_NULL, Schema, body, is_true
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import filters, since, snapshot_filters, views
-from cyclades.api.volume.service import SERVICE
+from cyclades.api.volume import filters, shapes, since, snapshot_filters, views
+from cyclades.api.volume.service import SERVICE, VERSIONS
 from cyclades.model.errors import Invalid
 from cyclades.operations import snapshot_create, snapshot_delete
 from cyclades.store import snapshots
@@ -33,7 +33,10 @@ def _create(version: Version) -> Schema:
     )
 
 
-@SERVICE.route("POST", "/snapshots", who="member", status=202, body=_create)
+_CHANGED = shapes.one("snapshot", shapes.SNAPSHOT_CHANGED)
+
+
+@SERVICE.route("POST", "/snapshots", who="member", status=202, body=_create, answer=_CHANGED)
 async def create(request: Request) -> dict[str, Any]:
     asked = request.body["snapshot"]
     force = asked.get("force")
@@ -57,25 +60,30 @@ async def create(request: Request) -> dict[str, Any]:
     return {"snapshot": await request.create(accept)}
 
 
-@SERVICE.route("GET", "/snapshots/{snapshot_id}", who="reader")
+@SERVICE.route("GET", "/snapshots/{snapshot_id}", who="reader", answer=shapes.one("snapshot", shapes.SNAPSHOT))
 async def show(request: Request) -> dict[str, Any]:
     row = await request.db.read(lambda tx: snapshots.get(tx, request.ids["snapshot_id"], request.caller.scope))
     return {"snapshot": views.snapshot(request, row)}
 
 
-@SERVICE.route("GET", "/snapshots", who="reader")
+_QUERY = filters.parameters(snapshot_filters.FILTERS, snapshot_filters.sortable(VERSIONS.most), counted=True)
+_BRIEF = shapes.page("snapshots", shapes.SNAPSHOT_BRIEF, links="snapshots_links", counted=True)
+_DETAIL = shapes.page("snapshots", shapes.SNAPSHOT, links="snapshots_links", counted=True)
+
+
+@SERVICE.route("GET", "/snapshots", who="reader", answer=_BRIEF, query=_QUERY)
 async def brief(request: Request) -> dict[str, Any]:
     return await _list(request, detail=False)
 
 
-@SERVICE.route("GET", "/snapshots/detail", who="reader")
+@SERVICE.route("GET", "/snapshots/detail", who="reader", answer=_DETAIL, query=_QUERY)
 async def detail(request: Request) -> dict[str, Any]:
     return await _list(request, detail=True)
 
 
 async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     found = snapshot_filters.found(request)
-    wanted = lists.page(request, snapshot_filters.sortable(request))
+    wanted = lists.page(request, snapshot_filters.sortable(request.version))
 
     def read(tx: Tx) -> dict[str, Any]:
         rows, _ = snapshots.page(tx, found, wanted, filters.scope(request))
@@ -101,7 +109,7 @@ _UPDATE = body(
 )
 
 
-@SERVICE.route("PUT", "/snapshots/{snapshot_id}", who="member", body=_UPDATE)
+@SERVICE.route("PUT", "/snapshots/{snapshot_id}", who="member", body=_UPDATE, answer=_CHANGED)
 async def update(request: Request) -> dict[str, Any]:
     asked = request.body["snapshot"]
     values = {name: asked[name] for name in ("name", "description") if name in asked}

@@ -8,10 +8,10 @@ from sqlalchemy import Row
 
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, UUID, Schema, body, is_true
+from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, UUID, Schema, body, is_true, shape
 from cyclades.api.http.times import micros
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import filters, since, views
+from cyclades.api.volume import filters, shapes, since, views
 from cyclades.api.volume.filters import Filter
 from cyclades.api.volume.service import SERVICE
 from cyclades.operations import volume_transfer
@@ -53,10 +53,26 @@ def _detail(request: Request, row: Row[Any], path: str) -> dict[str, Any]:
     return view
 
 
+_BRIEF: Schema = {"id": UUID, "volume_id": UUID, "name": shapes.TEXT_OR_NULL, "links": shapes.LINKS}
+_DETAIL: Schema = {
+    **_BRIEF,
+    "created_at": shapes.TIME,
+    "no_snapshots": shapes.TRUTH,
+    "source_project_id": shapes.OWNER,
+    "destination_project_id": {**shapes.OWNER, "type": ["string", "null"]},
+    "accepted": shapes.TRUTH,
+}
+_MADE = shapes.one("transfer", shape(_DETAIL | {"auth_key": shapes.TEXT}))
+_ONE, _ACCEPTED = shapes.one("transfer", shape(_DETAIL)), shapes.one("transfer", shape(_BRIEF))
+_MANY, _MANY_DETAILED = (shapes.page("transfers", shape(one), links="transfers_links") for one in (_BRIEF, _DETAIL))
+_QUERY = filters.parameters(_FILTERS, _SORTABLE)
+
+
 def _routes(path: str, first: Version) -> None:
     bounds = str(first)
+    one = f"{path}/{{transfer_id}}"
 
-    @SERVICE.route("POST", path, who="member", status=202, since=bounds, body=_create)
+    @SERVICE.route("POST", path, who="member", status=202, since=bounds, body=_create, answer=_MADE)
     async def create(request: Request) -> dict[str, Any]:
         asked = request.body["transfer"]
         name = asked.get("name")
@@ -73,11 +89,11 @@ def _routes(path: str, first: Version) -> None:
 
         return {"transfer": await request.create(offer)}
 
-    @SERVICE.route("GET", path, who="reader", since=bounds)
+    @SERVICE.route("GET", path, who="reader", since=bounds, answer=_MANY, query=_QUERY)
     async def brief(request: Request) -> dict[str, Any]:
         return await every(request, detail=False)
 
-    @SERVICE.route("GET", f"{path}/detail", who="reader", since=bounds)
+    @SERVICE.route("GET", f"{path}/detail", who="reader", since=bounds, answer=_MANY_DETAILED, query=_QUERY)
     async def detail(request: Request) -> dict[str, Any]:
         return await every(request, detail=True)
 
@@ -93,12 +109,12 @@ def _routes(path: str, first: Version) -> None:
             answer["transfers_links"] = lists.next_link(request, rows[-1].id)
         return answer
 
-    @SERVICE.route("GET", f"{path}/{{transfer_id}}", who="reader", since=bounds)
+    @SERVICE.route("GET", one, who="reader", since=bounds, answer=_ONE)
     async def show(request: Request) -> dict[str, Any]:
         row = await request.db.read(lambda tx: transfers.get(tx, request.ids["transfer_id"], request.caller.scope))
         return {"transfer": _detail(request, row, path)}
 
-    @SERVICE.route("POST", f"{path}/{{transfer_id}}/accept", who="member", status=202, since=bounds, body=_ACCEPT)
+    @SERVICE.route("POST", f"{one}/accept", who="member", status=202, since=bounds, body=_ACCEPT, answer=_ACCEPTED)
     async def accept(request: Request) -> dict[str, Any]:
         key = str(request.body["accept"]["auth_key"])
 
@@ -108,7 +124,7 @@ def _routes(path: str, first: Version) -> None:
 
         return {"transfer": await request.create(take)}
 
-    @SERVICE.route("DELETE", f"{path}/{{transfer_id}}", who="member", status=202, since=bounds)
+    @SERVICE.route("DELETE", one, who="member", status=202, since=bounds)
     async def take_back(request: Request) -> None:
         await request.db.write(lambda tx: volume_transfer.take_back(tx, request.caller, request.ids["transfer_id"]))
 

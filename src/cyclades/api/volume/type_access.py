@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import Schema, body
+from cyclades.api.http.schemas import UUID, Schema, body, shape
+from cyclades.api.volume import shapes
 from cyclades.api.volume.service import SERVICE
 from cyclades.api.volume.types import get
 from cyclades.model.errors import NotFound
@@ -15,7 +16,10 @@ from cyclades.store.database import Tx
 _PROJECT: Schema = {"project": {"type": "string", "minLength": 1, "maxLength": 255}}
 
 
-@SERVICE.route("GET", "/types/{type_id}/os-volume-type-access", who="admin")
+_ACCESS = shapes.page("volume_type_access", shape({"volume_type_id": UUID, "project_id": shapes.OWNER}))
+
+
+@SERVICE.route("GET", "/types/{type_id}/os-volume-type-access", who="admin", answer=_ACCESS)
 async def every(request: Request) -> dict[str, Any]:
     def read(tx: Tx) -> list[dict[str, str]]:
         row = get(tx, request)

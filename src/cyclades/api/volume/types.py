@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, NAME_OR_NULL, TEXT_OR_NULL, Schema, body, is_true
-from cyclades.api.volume import filters, since, views
+from cyclades.api.volume import filters, shapes, since, views
 from cyclades.api.volume.filters import Filter
 from cyclades.api.volume.service import SERVICE
 from cyclades.model import capabilities
@@ -88,15 +88,19 @@ def _extra_specs(request: Request, text: str) -> sa.ColumnElement[bool]:
 _FILTERS = filters.table(
     "volume_type",
     {
-        "is_public": Filter(_is_public),
-        "extra_specs": Filter(_extra_specs, since=since.TYPE_EXTRA_SPECS_FILTER),
+        "is_public": Filter(_is_public, value={"enum": ["true", "false", "none"]}),
+        "extra_specs": Filter(_extra_specs, since.TYPE_EXTRA_SPECS_FILTER, value=filters.ITEMS),
         "name": Filter(filters.equal(volume_type.c.name), admins=True),
         "description": Filter(filters.equal(volume_type.c.description), admins=True),
     },
 )
 
 
-@SERVICE.route("GET", "/types", who="reader")
+_PAGE = shapes.page("volume_types", shapes.TYPE, links="volume_type_links")
+_QUERY = filters.parameters(_FILTERS, _SORTABLE, projects=False)
+
+
+@SERVICE.route("GET", "/types", who="reader", answer=_PAGE, query=_QUERY)
 async def every(request: Request) -> dict[str, Any]:
     everything = request.caller.is_admin and "is_public" in request.query
     wanted = lists.page(request, _SORTABLE)
@@ -109,13 +113,16 @@ async def every(request: Request) -> dict[str, Any]:
     return answer
 
 
-@SERVICE.route("GET", "/types/default", who="reader")
+_ONE = shapes.one("volume_type", shapes.TYPE)
+
+
+@SERVICE.route("GET", "/types/default", who="reader", answer=_ONE)
 async def default(request: Request) -> dict[str, Any]:
     row = await request.db.read(lambda tx: volume_types.default(tx, request.caller.project_id))
     return {"volume_type": _view(request, row)}
 
 
-@SERVICE.route("GET", "/types/{type_id}", who="reader")
+@SERVICE.route("GET", "/types/{type_id}", who="reader", answer=_ONE)
 async def show(request: Request) -> dict[str, Any]:
     return {"volume_type": _view(request, await request.db.read(lambda tx: get(tx, request)))}
 
@@ -132,7 +139,7 @@ _CREATE = body(
 )
 
 
-@SERVICE.route("POST", "/types", who="admin", body=_CREATE)
+@SERVICE.route("POST", "/types", who="admin", body=_CREATE, answer=shapes.one("volume_type", shapes.TYPE_MADE))
 async def create(request: Request) -> dict[str, Any]:
     asked = request.body["volume_type"]
     specs = asked.get("extra_specs") or {}
@@ -164,7 +171,10 @@ _UPDATE = body(
 )
 
 
-@SERVICE.route("PUT", "/types/{type_id}", who="admin", body=_UPDATE)
+_CHANGED = shapes.one("volume_type", shapes.TYPE_CHANGED)
+
+
+@SERVICE.route("PUT", "/types/{type_id}", who="admin", body=_UPDATE, answer=_CHANGED)
 async def update(request: Request) -> dict[str, Any]:
     values = {name: value for name, value in request.body["volume_type"].items() if value is not None}
     if not values:

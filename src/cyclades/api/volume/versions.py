@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.service import Answer
+from cyclades.api.http.schemas import shape
+from cyclades.api.volume import shapes
 from cyclades.api.volume.service import ROOT, SERVICE, VERSIONS
 
 
@@ -21,11 +22,25 @@ def _document(request: Request) -> dict[str, Any]:
     }
 
 
-@ROOT.route("GET", "/", who="anyone")
-async def every(request: Request) -> Answer:
-    return Answer(300, {"versions": [_document(request)]})
+_VERSION = shape(
+    {
+        "id": shapes.TEXT,
+        "status": {"const": "CURRENT"},
+        "version": {"const": str(VERSIONS.most)},
+        "min_version": {"const": str(VERSIONS.least)},
+        "updated": shapes.TEXT,
+        "links": shapes.each(shape({"rel": {"const": "self"}, "href": shapes.HREF})),
+        "media-types": shapes.each(shape({"base": shapes.TEXT, "type": shapes.TEXT})),
+    }
+)
+_VERSIONS = shapes.page("versions", _VERSION)
 
 
-@SERVICE.route("GET", "/", who="anyone")
+@ROOT.route("GET", "/", who="anyone", status=300, answer=_VERSIONS)
+async def every(request: Request) -> dict[str, Any]:
+    return {"versions": [_document(request)]}
+
+
+@SERVICE.route("GET", "/", who="anyone", answer=_VERSIONS)
 async def this(request: Request) -> dict[str, Any]:
     return {"versions": [_document(request)]}

@@ -8,10 +8,10 @@ from sqlalchemy import Row
 
 from cyclades.api.http.errors import HttpRefusal
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, UUID, Schema, body, is_true
+from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, UUID, Schema, body, is_true, shape
 from cyclades.api.http.times import micros
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import since
+from cyclades.api.volume import shapes, since
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid, WrongState
 from cyclades.model.images import CONTAINER_FORMATS, DISK_FORMATS, VISIBILITIES
@@ -81,7 +81,46 @@ def _upload(version: Version) -> Schema:
     return body("os-volume_upload_image", properties, required=("image_name",))
 
 
-@SERVICE.route("POST", _PATH, action="os-volume_upload_image", who="member", status=202, body=_upload)
+_TYPE = shape(
+    {
+        "id": UUID,
+        "name": shapes.TEXT,
+        "description": shapes.TEXT_OR_NULL,
+        "is_public": shapes.TRUTH,
+        "qos_specs_id": shapes.NULL,
+        "created_at": shapes.TIME,
+        "updated_at": shapes.TIME_OR_NULL,
+        "deleted": {"const": False},
+        "deleted_at": shapes.NULL,
+    }
+)
+_UPLOADING = shape(
+    {
+        "id": UUID,
+        "updated_at": shapes.TIME_OR_NULL,
+        "status": {"const": "uploading"},
+        "display_description": shapes.TEXT_OR_NULL,
+        "size": shapes.COUNT,
+        "volume_type": _TYPE,
+        "image_id": UUID,
+        "container_format": {"enum": list(CONTAINER_FORMATS)},
+        "disk_format": {"enum": list(DISK_FORMATS)},
+        "image_name": shapes.TEXT,
+        "protected": shapes.TRUTH,
+        "visibility": {"enum": list(VISIBILITIES)},
+    }
+)
+
+
+@SERVICE.route(
+    "POST",
+    _PATH,
+    action="os-volume_upload_image",
+    who="member",
+    status=202,
+    body=_upload,
+    answer=shapes.one("os-volume_upload_image", _UPLOADING),
+)
 async def upload_image(request: Request) -> dict[str, Any]:
     asked = request.body["os-volume_upload_image"]
     disk_format = asked.get("disk_format", "raw")

@@ -16,9 +16,10 @@ from cyclades.api.http.schemas import (
     Schema,
     body,
     is_true,
+    shape,
 )
 from cyclades.api.http.versions import Version
-from cyclades.api.volume import filters, since, views, volume_filters
+from cyclades.api.volume import filters, shapes, since, views, volume_filters
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Forbidden, Invalid, WrongState
 from cyclades.operations import volume_create, volume_create_attached, volume_delete, volume_purge
@@ -63,7 +64,10 @@ def _create(version: Version) -> Schema:
     return schema
 
 
-@SERVICE.route("POST", "/volumes", who="member", status=202, body=_create)
+_CHANGED = shapes.one("volume", shapes.VOLUME_CHANGED)
+
+
+@SERVICE.route("POST", "/volumes", who="member", status=202, body=_create, answer=_CHANGED)
 async def create(request: Request) -> dict[str, Any]:
     asked = request.body["volume"]
     if is_true(asked.get("multiattach")):
@@ -108,17 +112,22 @@ def _view(tx: Tx, request: Request, volume_id: str, *, changed: bool = False) ->
     return views.volume(request, row, volume_types.name_of(tx, row.volume_type_id), attached, changed=changed)
 
 
-@SERVICE.route("GET", "/volumes/{volume_id}", who="reader")
+@SERVICE.route("GET", "/volumes/{volume_id}", who="reader", answer=shapes.one("volume", shapes.VOLUME))
 async def show(request: Request) -> dict[str, Any]:
     return {"volume": await request.db.read(lambda tx: _view(tx, request, request.ids["volume_id"]))}
 
 
-@SERVICE.route("GET", "/volumes", who="reader")
+_QUERY = filters.parameters(volume_filters.FILTERS, volume_filters.SORTABLE, counted=True)
+_BRIEF = shapes.page("volumes", shapes.VOLUME_BRIEF, links="volumes_links", counted=True)
+_DETAIL = shapes.page("volumes", shapes.VOLUME, links="volumes_links", counted=True)
+
+
+@SERVICE.route("GET", "/volumes", who="reader", answer=_BRIEF, query=_QUERY)
 async def brief(request: Request) -> dict[str, Any]:
     return await _list(request, detail=False)
 
 
-@SERVICE.route("GET", "/volumes/detail", who="reader")
+@SERVICE.route("GET", "/volumes/detail", who="reader", answer=_DETAIL, query=_QUERY)
 async def detail(request: Request) -> dict[str, Any]:
     return await _list(request, detail=True)
 
@@ -160,7 +169,7 @@ _UPDATE = body(
 )
 
 
-@SERVICE.route("PUT", "/volumes/{volume_id}", who="member", body=_UPDATE)
+@SERVICE.route("PUT", "/volumes/{volume_id}", who="member", body=_UPDATE, answer=_CHANGED)
 async def update(request: Request) -> dict[str, Any]:
     asked = request.body["volume"]
     values = {name: asked[name] for name in ("name", "description", "metadata") if name in asked}
@@ -184,24 +193,23 @@ async def update(request: Request) -> dict[str, Any]:
     return {"volume": await request.db.write(change)}
 
 
-_SUMMARY: Schema = {
-    "type": "object",
-    "properties": {
-        "volume-summary": {
-            "type": "object",
-            "properties": {
-                "total_count": {"type": "integer"},
-                "total_size": {"type": "integer"},
-                "metadata": {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
-            },
-            "required": ["total_count", "total_size"],
-        }
-    },
-    "required": ["volume-summary"],
-}
+_SUMMARY = shape(
+    {
+        "total_count": shapes.COUNT,
+        "total_size": shapes.COUNT,
+        "metadata": {"type": "object", "additionalProperties": shapes.each(shapes.TEXT)},
+    }
+)
 
 
-@SERVICE.route("GET", "/volumes/summary", who="reader", since=str(since.SUMMARY), answer=_SUMMARY)
+@SERVICE.route(
+    "GET",
+    "/volumes/summary",
+    who="reader",
+    since=str(since.SUMMARY),
+    answer=shapes.one("volume-summary", _SUMMARY),
+    query=filters.parameters(volume_filters.FILTERS),
+)
 async def summary(request: Request) -> dict[str, Any]:
     found = volume_filters.found(request)
 
@@ -222,7 +230,7 @@ async def summary(request: Request) -> dict[str, Any]:
     "/volumes/{volume_id}",
     who="member",
     status=202,
-    query={"cascade": {"type": "boolean"}, "force": {"type": "boolean"}},
+    query={"cascade": filters.TRUTH, "force": filters.TRUTH},
 )
 async def delete(request: Request) -> None:
     caller, volume_id = request.caller, request.ids["volume_id"]

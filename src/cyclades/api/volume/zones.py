@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import shape
+from cyclades.api.volume import shapes
 from cyclades.api.volume.service import SERVICE
 from cyclades.store import pools
 
+_ZONE = shape({"zoneName": shapes.TEXT, "zoneState": shapes.one("available", shapes.TRUTH)})
 
-@SERVICE.route("GET", "/os-availability-zone", who="reader")
+
+@SERVICE.route("GET", "/os-availability-zone", who="reader", answer=shapes.page("availabilityZoneInfo", _ZONE))
 async def every(request: Request) -> dict[str, Any]:
     """The one zone; volumes can be made there unless an operator has disabled every pool."""
     names = request.settings.pool_engines
