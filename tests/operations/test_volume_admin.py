@@ -439,6 +439,31 @@ async def test_a_reset_ends_a_transfer_and_forgets_clients_attachments(cloud: St
     await cloud.clear()
 
 
+async def test_what_was_wanted_last_counts(cloud: Stage) -> None:
+    volume_id = await a_blank_volume(cloud)
+    snapshot_id = await a_snapshot(cloud, volume_id)
+
+    def one_after_the_other(tx: Any) -> None:
+        for status in ("available", "creating"):
+            snapshot_reset.start(tx, cloud.caller, snapshot_id, status)
+            volume_reset.start(tx, cloud.caller, volume_id, status=status)
+
+    await cloud.do(one_after_the_other)
+    for row in (await snapshot(cloud, snapshot_id), await volume(cloud, volume_id)):
+        assert row.status == "creating"
+        assert row.held_since is not None
+    assert await cloud.differences() == []
+
+    def the_other_way_round(tx: Any) -> None:
+        snapshot_purge.start(tx, cloud.caller, snapshot_id)
+        snapshot_reset.start(tx, cloud.caller, snapshot_id, "available")
+
+    await cloud.do(the_other_way_round)
+    assert (await snapshot(cloud, snapshot_id)).status == "available"
+    await cloud.do(lambda tx: volume_purge.start(tx, cloud.caller, volume_id, cascade=True, force=True))
+    await cloud.clear()
+
+
 async def test_a_snapshot_without_a_disk_does_not_become_available(cloud: Stage) -> None:
     volume_id = await a_blank_volume(cloud)
     snapshot_id = await a_snapshot(cloud, volume_id)

@@ -9,7 +9,7 @@ from cyclades.model.errors import NotFound
 from cyclades.operations import snapshot_delete
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.snapshot_delete import Args
-from cyclades.operations.turn import ask_to_end, until_free
+from cyclades.operations.turn import ask_to_end, supersede, until_free
 from cyclades.operations.volume_purge import GOING
 from cyclades.store import snapshots, volumes
 from cyclades.store.database import Tx
@@ -20,6 +20,7 @@ def start(tx: Tx, caller: Caller, snapshot_id: str) -> None:
     row = snapshots.hold(tx, snapshot_id, caller.scope)
     if row.status == "deleting" and row.operation_id is not None:
         return
+    supersede(tx, row.id, ("snapshot_reset",))
     op_id = new_id()
     args = Args(row.id, row.volume_id, volumes.get_even_deleted(tx, row.volume_id).pool)
     submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=row.id, op_id=op_id)

@@ -12,10 +12,11 @@ from cyclades.model.errors import Failed, Invalid, NotFound, WrongState
 from cyclades.model.names import snapshot_disk
 from cyclades.model.status import SNAPSHOT_ERROR, SNAPSHOT_PROMISES, SNAPSHOT_RESETS
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.operations.turn import ask_to_end, until_free
+from cyclades.operations.turn import ask_to_end, supersede, until_free
 from cyclades.store import messages, snapshots, volumes
 from cyclades.store.database import Tx
 
+_SUPERSEDED = ("snapshot_reset", "snapshot_purge")
 # What a client may say of a snapshot in these.
 _UPDATES = {"creating": ("creating", "available", "error"), "deleting": ("deleting", "error_deleting")}
 
@@ -38,6 +39,7 @@ def start(tx: Tx, caller: Caller, snapshot_id: str, status: str) -> None:
     if row.operation_id is None and status not in SNAPSHOT_PROMISES:
         _set(tx, caller, row, status)
         return
+    supersede(tx, row.id, _SUPERSEDED)
     op_id = new_id()
     args = Args(row.id, volumes.get_even_deleted(tx, row.volume_id).pool, status)
     submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=row.id, op_id=op_id)

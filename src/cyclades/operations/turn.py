@@ -95,6 +95,14 @@ def _older_user(tx: Tx, op_id: str, resource_id: str) -> str | None:
     return None if row is None else f"the {row.kind} that was asked for earlier"
 
 
+def supersede(tx: Tx, resource_id: str, kinds: Collection[str]) -> None:
+    """Ask the operations of these kinds on a resource to turn back, also those that still wait for it: what was wanted
+    last is what counts."""
+    for other in operations.open_ones(tx, resource_id=resource_id):
+        if other.kind in kinds:
+            operations.cancel(tx, other.id)
+
+
 def ask_to_end(tx: Tx, row: Any, *, unless: Collection[str] = ()) -> bool:
     """Ask the operation that has a volume or a snapshot to turn back, unless it is of a kind that is wanted to go on.
     False if it has ended, and should not have the row any more. `WrongState` if it is a server's: the server would

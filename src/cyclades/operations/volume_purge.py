@@ -19,7 +19,7 @@ from cyclades.model.names import snapshot_disk, volume_disk
 from cyclades.operations import snapshot_delete, volume_delete
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.disk_owner import set_free
-from cyclades.operations.turn import ask_to_end, until_free
+from cyclades.operations.turn import ask_to_end, supersede, until_free
 from cyclades.store import attachments, snapshots, transfers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
@@ -44,6 +44,7 @@ def start(tx: Tx, caller: Caller, volume_id: str, *, cascade: bool, force: bool)
         volume_delete.refuse_if_snapshots(tx, row)
     plugged = attachments.of_volume(tx, row.id)
     volume_delete.refuse_if_attached([one for one in plugged if one.status == "attached"] if force else plugged)
+    supersede(tx, row.id, ("volume_reset",))
     op_id = new_id()
     args = Args(row.id, cascade, force)
     submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)

@@ -22,11 +22,12 @@ from cyclades.model.status import VOLUME_ERROR, VOLUME_PROMISES, VOLUME_RESETS
 from cyclades.model.units import GIB
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.disk_owner import set_free
-from cyclades.operations.turn import ask_to_end, until_free
+from cyclades.operations.turn import ask_to_end, supersede, until_free
 from cyclades.store import attachments, messages, quotas, transfers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
+_SUPERSEDED = ("volume_reset", "volume_purge")
 # In these a volume without any attachment is free again.
 _ATTACHMENT_STATUSES = frozenset({"in-use", "attaching", "detaching", "reserved"})
 
@@ -57,6 +58,7 @@ def start(tx: Tx, caller: Caller, volume_id: str, *, status: str | None, attach_
         if status not in VOLUME_PROMISES:
             _set(tx, caller, row, status)
             return
+    supersede(tx, row.id, _SUPERSEDED)
     op_id = new_id()
     args = Args(row.id, status)
     submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)

@@ -20,7 +20,7 @@ _TABLES = {"volume": volume, "snapshot": snapshot, "image": image, "server": ser
 
 
 def add(tx: Tx, kind: str, resource_id: str, text: str, *, operation: str, request_id: str, project_id: str) -> None:
-    """Tell the project that has the resource, or `project_id` if there is none. `operation` is the kind of what failed."""
+    """Tell the project that has the resource; `project_id` if there is none. `operation` is the kind of what failed."""
     table, moment = _TABLES[kind], now()
     project_id = tx.execute(sa.select(table.c.project_id).where(table.c.id == resource_id)).scalar() or project_id
     tx.execute(

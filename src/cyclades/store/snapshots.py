@@ -81,7 +81,7 @@ def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None,
     """Give the snapshot to an operation: `status` from one that allows `action`, or `WrongState`. Without an operation,
     a transitional `status` is kept until somebody says otherwise."""
     allowed = SNAPSHOT_ACTIONS[action]
-    held_since = now() if op_id is None and status in SNAPSHOT_TRANSITIONAL else None
+    held_since = _held_since(status) if op_id is None else None
     changed = tx.execute(
         snapshot.update()
         .where(snapshot.c.id == row.id, snapshot.c.status.in_(allowed), snapshot.c.operation_id.is_(None), _ALIVE)
@@ -95,6 +95,8 @@ def begin(tx: Tx, row: Row[Any], action: str, *, status: str, op_id: str | None,
 def finish(tx: Tx, snapshot_id: str, op_id: str, **values: Any) -> bool:
     """Take the snapshot back from the operation that owns it; False (and nothing happens) if it no longer does."""
     values = {"reason": None, **values}
+    if "status" in values:
+        values["held_since"] = _held_since(values["status"])
     changed = tx.execute(
         snapshot.update()
         .where(snapshot.c.id == snapshot_id, snapshot.c.operation_id == op_id)
@@ -104,6 +106,10 @@ def finish(tx: Tx, snapshot_id: str, op_id: str, **values: Any) -> bool:
     if changed.rowcount == 1 and values.get("status") in SNAPSHOT_ERROR:
         messages.tell_beside(tx, op_id, "snapshot", snapshot_id, values["reason"])
     return changed.rowcount == 1
+
+
+def _held_since(status: str) -> int | None:
+    return now() if status in SNAPSHOT_TRANSITIONAL else None
 
 
 def change(tx: Tx, snapshot_id: str, **values: Any) -> None:
