@@ -6,6 +6,7 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
 # Other projects' tests, with what they need, are in an environment of their own.
 CONFORMANCE := .venv-conformance/installed
+PYTEST := .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres --ignore tests/conformance
 ARGS :=
 
 help:
@@ -44,10 +45,10 @@ lock: install
 		--no-emit-options --upgrade --output-file requirements-conformance.lock tests/conformance/requirements.in
 
 test: install
-	.venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-all: install
-	CYCLADES_CRASH_CASES=all .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres $(ARGS)
+	CYCLADES_CRASH_CASES=all $(PYTEST) $(ARGS)
 
 test-tempest: install $(CONFORMANCE)
 	$(PYTHON) -m tests.conformance.run_tempest $(ARGS)

@@ -28,6 +28,7 @@ PLAN = running.Plan(
     parts=("openstackclient.tests.functional.volume.v3", "openstackclient.tests.functional.volume.v2"),
     prepare=prepare,
     environment={"OS_ADMIN_CLOUD": "cyclades-admin"},
+    classes_whole=False,
 )
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class Plan:
     """`name` is the suite's in left_out.toml, `path` where its tests are below site-packages; `parts` are the prefixes
     of the tests to run, counted one by one. `prepare` writes into the workspace what the tests must know of the
     cloud. `environment` holds variables; `{workspace}` in a value stands for that directory. `settings` are variables
-    of the cloud."""
+    of the cloud. `classes_whole` for tests that share what their class made."""
 
     name: str
     path: str
@@ -32,6 +32,7 @@ class Plan:
     prepare: Callable[[Path, Cloud], None]
     environment: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
+    classes_whole: bool = True
 
 
 def main(plan: Plan, description: str | None) -> int:
@@ -58,13 +59,15 @@ def run(
     begun = time.monotonic()
     workspace = directory / "workspace"
     environment = {name: value.format(workspace=workspace) for name, value in plan.environment.items()}
-    suite = Suite(workspace, plan.path, **environment)
+    suite = Suite(workspace, plan.path, classes_whole=plan.classes_whole, **environment)
     every = suite.names()
     reasons = left_out.read(plan.name)
     report = Report(plan.parts, reasons, unknown=left_out.unknown(reasons, every))
     names = [name for name in every if name.startswith(tuple(f"{part}." for part in plan.parts))]
     names = [name for name in names if not wanted or any(pattern.search(name) for pattern in wanted)]
     chosen = [name for name in names if with_left_out or left_out.plain(name) not in reasons]
+    if not chosen:
+        sys.exit("No test that is to run has such a name.")
     report.left_out(set(names) - set(chosen))
     cloud = Cloud(directory / "cloud", **plan.settings)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / ".venv-conformance" / "bin"  # `make` installs them there
+# Variables that would lead the tests elsewhere than to the cloud that they are run for.
+_UNWANTED = re.compile(r"OS_|CYCLADES_|.*_proxy$", re.IGNORECASE)
 _PASSED = ("success", "xfail")
 _OF_CLASS = "setUpClass ("
 
@@ -36,17 +39,17 @@ class Result:
 
 class Suite:
     """The tests that are found in the installed package at `path` (below site-packages), run in the directory
-    `workspace`. Tests of a class run in one process, one after another, as they expect."""
+    `workspace`. With `classes_whole`, the tests of a class run in one process, one after another."""
 
-    def __init__(self, workspace: Path, path: str, **environment: str) -> None:
+    def __init__(self, workspace: Path, path: str, *, classes_whole: bool, **environment: str) -> None:
         self._workspace = workspace
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "CYCLADES_"))}
+        clean = {name: value for name, value in os.environ.items() if not _UNWANTED.match(name)}
         self._environment = clean | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "HOME": str(workspace)} | environment
         packages = next(PROGRAMS.parent.glob("lib/python3*/site-packages"))
         workspace.mkdir(parents=True, exist_ok=True)
-        (workspace / ".stestr.conf").write_text(
-            f"[DEFAULT]\ntest_path={packages / path}\ntop_dir={packages}\ngroup_regex=([^\\.]*\\.)*\n"
-        )
+        group = "group_regex=([^\\.]*\\.)*\n" if classes_whole else ""
+        settings = f"[DEFAULT]\ntest_path={packages / path}\ntop_dir={packages}\n{group}"
+        (workspace / ".stestr.conf").write_text(settings)
         self._read("stestr", "init")
 
     def names(self) -> list[str]:
