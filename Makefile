@@ -10,16 +10,16 @@ PYTEST := .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres --i
 ARGS :=
 
 help:
-	@echo "make demo      a cloud on this machine, and a story with two servers and a volume"
-	@echo "make test      the tests, on SQLite and PostgreSQL"
-	@echo "make test-all  the tests with every crash case"
-	@echo "make test-tempest   OpenStack's own tests of the volume, identity and image APIs (ARGS='--help')"
-	@echo "make test-clients   the tests of the openstack command, and the cinder command"
-	@echo "make bench     how fast it is (ARGS='--help' says what it can measure)"
-	@echo "make lint      style and types"
-	@echo "make install   only what the others need: Debian packages, and Python ones in .venv"
-	@echo "make lock      choose the versions in requirements.lock anew"
-	@echo "make clean     remove everything that these made"
+	@echo "make demo         a cloud on this machine, and a story with two servers and a volume"
+	@echo "make test         the tests, on SQLite and PostgreSQL"
+	@echo "make test-all     the tests with every crash case"
+	@echo "make test-tempest OpenStack's own tests of the volume, identity and image APIs (ARGS='--help')"
+	@echo "make test-clients the tests of the openstack command, and the cinder command"
+	@echo "make bench        how fast it is (ARGS='--help' says what it can measure)"
+	@echo "make lint         style and types"
+	@echo "make install      only what the others need: Debian packages, and Python ones in .venv"
+	@echo "make lock         choose the versions in requirements.lock anew"
+	@echo "make clean        remove everything that these made"
 
 install: packages $(INSTALLED)
 
