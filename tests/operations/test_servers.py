@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.crash.stage import PROJECT, Stage, stage
 from cyclades.model import quota
 from cyclades.model.errors import Failed, Invalid, WrongState
 from cyclades.model.names import volume_disk
+from cyclades.model.units import GIB
 from cyclades.operations import (
     server_console,
     server_create,
@@ -29,6 +31,7 @@ from cyclades.operations import (
 from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Wanted
 from cyclades.operations.server_create import Asked
+from cyclades.operations.server_spec import spec_of
 from cyclades.store import attachments, flavors, quotas, schema
 from cyclades.store.database import Database
 
@@ -188,6 +191,83 @@ async def test_the_root_stays(cloud: Stage) -> None:
     with pytest.raises(Invalid, match="root disk"):
         await cloud.db.write(lambda tx: volume_detach.start(tx, cloud.caller, server_id, root.volume_id))
     assert (await volume_row(cloud, root.volume_id)).status == "in-use"
+
+
+async def root_of(cloud: Stage, server_id: str) -> str:
+    root = (await cloud.db.read(lambda tx: attachments.of_server(tx, server_id)))[0]
+    assert root.is_root
+    return str(root.volume_id)
+
+
+async def snapshot(cloud: Stage, volume_id: str) -> str:
+    values: dict[str, Any] = {"name": None, "description": None, "metadata": {}, "in_use": True}
+    return await cloud.do(  # type: ignore[no-any-return]
+        lambda tx: snapshot_create.start(tx, cloud.caller, cloud.settings, volume_id, **values)
+    )
+
+
+async def test_a_root_is_a_volume_that_counts_as_bytes_alone(cloud: Stage) -> None:
+    """In use it is snapshotted and grows as any other."""
+    server_id = await a_server(cloud)
+    root = await root_of(cloud, server_id)
+    before = await usage(cloud)
+    assert (before[quota.VOLUMES], before[quota.GIGABYTES], before[quota.DISK]) == (0, 0, GIB)
+    await cloud.do(lambda tx: volume_extend.start(tx, cloud.caller, cloud.settings, root, 3))
+    snapshot_id = await snapshot(cloud, root)
+    row = await volume_row(cloud, root)
+    assert (row.status, row.size, row.consumes_quota) == ("in-use", 3, False)
+    taken = await cloud.one(schema.snapshot, snapshot_id)
+    assert (taken.status, taken.size) == ("available", 3)
+    after = await usage(cloud)
+    assert (after[quota.VOLUMES], after[quota.GIGABYTES], after[quota.DISK]) == (0, 3, 3 * GIB)
+    assert await cloud.differences() == []
+    await cloud.clear()
+
+
+@pytest.mark.parametrize("why", ["it is told to", "it has snapshots"])
+async def test_a_root_that_outlives_its_server_is_a_volume_like_any_other(cloud: Stage, why: str) -> None:
+    """It counts as one, whatever the limit."""
+    server_id = await a_server(cloud)
+    root = await root_of(cloud, server_id)
+    if why == "it is told to":
+        row = await cloud.db.read(lambda tx: attachments.get(tx, server_id, root))
+        await cloud.db.write(lambda tx: attachments.change(tx, row.id, delete_on_termination=False))
+    else:
+        await snapshot(cloud, root)
+    await cloud.db.write(lambda tx: quotas.set_limit(tx, PROJECT, quota.VOLUMES, 0))
+    await cloud.do(lambda tx: server_delete.start(tx, cloud.caller, server_id))
+    row = await volume_row(cloud, root)
+    assert (row.status, row.consumes_quota) == ("available", True)
+    used = await usage(cloud)
+    assert (used[quota.VOLUMES], used[quota.DISK]) == (1, GIB)
+    assert await cloud.differences() == []
+    await cloud.clear()
+
+
+async def test_what_becomes_of_a_volume_is_what_was_said_last(cloud: Stage) -> None:
+    goes, stays = Disk(new=Wanted(size=1), delete_on_termination=True), Disk(new=Wanted(size=1))
+    server_id = await a_server(cloud, disks=(IMAGE_ROOT, goes, stays))
+    _, first, second = await cloud.db.read(lambda tx: attachments.of_server(tx, server_id))
+    await cloud.db.write(lambda tx: attachments.change(tx, first.id, delete_on_termination=False))
+    await cloud.db.write(lambda tx: attachments.change(tx, second.id, delete_on_termination=True))
+    await cloud.do(lambda tx: server_delete.start(tx, cloud.caller, server_id))
+    left = [(await volume_row(cloud, row.volume_id)).status for row in (first, second)]
+    assert left == ["available", "deleted"]
+    await cloud.clear()
+
+
+async def test_a_guest_is_told_of_devices_with_tags(cloud: Stage) -> None:
+    tagged = Disk(new=Wanted(size=1), delete_on_termination=True, tag="data")
+    disks = (IMAGE_ROOT, Disk(new=Wanted(size=1)), tagged)
+    server_id = await a_server(cloud, disks=disks, extra={"network_tag": "outside"})
+    spec = await spec_of(cloud.world, server_id)
+    told = json.loads(spec.config["config-2"]["openstack/latest/meta_data.json"])
+    volume_id = spec.plugs[2].volume_id
+    assert told["devices"] == [
+        {"type": "disk", "bus": "scsi", "address": "0:0:2:0", "serial": volume_id, "path": "/dev/sdc",
+         "tags": ["data"]},
+        {"type": "nic", "bus": "pci", "mac": spec.nics[0].mac, "tags": ["outside"]},
+    ]  # fmt: skip
 
 
 async def test_a_volume_with_snapshots_outlives_its_server(cloud: Stage) -> None:

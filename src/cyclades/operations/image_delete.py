@@ -96,8 +96,7 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
     """The image shows and counts again, so that it can be deleted once more. Nothing else can be done with it."""
     row = images.hold_even_deleted(tx, work.args.image_id)
     images.change(tx, row.id, status="pending_delete", deleted_at=None, operation_id=None)
-    # Not `take`: what is there counts, whatever the limit.
-    quotas.give_back(tx, row.project_id, {quota.IMAGES: -1, **quota.of_image(-(row.size or 0))})
+    quotas.count(tx, row.project_id, {quota.IMAGES: 1, **quota.of_image(row.size or 0)})
 
 
 OPERATION = Operation(

@@ -82,8 +82,7 @@ def _count(tx: Tx, volume: Row[Any]) -> None:
     if not volume.consumes_quota:
         amounts = quota.of_volume(volume.size, type_id=volume.volume_type_id)
         del amounts[quota.DISK]  # which counted all the time
-        # Not `take`: what is there counts, whatever the limit.
-        quotas.give_back(tx, volume.project_id, {name: -amount for name, amount in amounts.items()})
+        quotas.count(tx, volume.project_id, amounts)
         volumes.change(tx, volume.id, consumes_quota=True)
 
 

@@ -94,6 +94,13 @@ def take(tx: Tx, configured: Quotas, project_id: str, amounts: Amounts, *, volum
             raise OverQuota(_named(tx, resource), asked=amount, used=used, limit=limit)
 
 
+def count(tx: Tx, project_id: str, amounts: Amounts) -> None:
+    """Add what is there in any case, whatever the limit."""
+    for resource in sorted(amounts):
+        values = {"project_id": project_id, "resource": resource, "amount": amounts[resource], "limit": UNLIMITED}
+        tx.execute(_TAKE[tx.dialect], values)
+
+
 def give_back(tx: Tx, project_id: str, amounts: Amounts) -> None:
     """Take from a project's usage what a resource that is gone had counted."""
     for resource in sorted(amounts):
