@@ -16,9 +16,9 @@ from tests.api.client import URL, PlainTokens, token
 from cyclades.api import compute, events, identity, image, network, volume
 from cyclades.api.app import application
 from cyclades.api.http.service import Service, Shared
-from cyclades.api.network.ports import port_of
 from cyclades.config import Settings, load
 from cyclades.model import nics
+from cyclades.model.nics import port_of
 from cyclades.model.units import GIB
 from cyclades.operations.base import new_id
 from cyclades.security import bootstrap
@@ -152,7 +152,7 @@ def _fill(tx: Tx, hashes: dict[str, str]) -> tuple[dict[str, str], str]:
     tx.execute(
         t.message.insert().values(
             id=ids["message_id"], project_id=project_id, request_id="req-1", operation="volume_create",
-            resource_kind="volume", resource_id=ids["volume_id"], text="no", created_at=t.now(), expires_at=2**62,
+            resource_kind="volume", resource_id=ids["volume_id"], text="no", created_at=t.now(), expires_at=2**52,
         )
     )  # fmt: skip
     tx.execute(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
-from uuid import NAMESPACE_DNS, uuid5
+from uuid import NAMESPACE_DNS, UUID, uuid5
 from zlib import crc32
 
 NETWORK_NAME = "cyclades"
@@ -21,6 +21,8 @@ _GUEST_IN_SUBNET = 4
 _FORWARDS = int(IPv4Address("127.64.0.1"))  # and the rest of the /10
 _FORWARDS_MOST = (1 << 22) - 2
 MOST = 1 << 19
+# A server has one interface. Its port's id follows from the server's and back, so that nobody has to keep it.
+_PORT = UUID("70727400-0000-0000-0000-637963000000").int
 
 
 class Addresses(NamedTuple):
@@ -39,3 +41,12 @@ def addresses(number: int, cloud: str) -> Addresses:
     address = IPv4Address(_SUBNETS + 8 * number + _GUEST_IN_SUBNET)
     forward = IPv4Address(_FORWARDS + (crc32(cloud.encode()) + number) % _FORWARDS_MOST)
     return Addresses(mac, str(address), str(forward))
+
+
+def port_of(server_id: str) -> str:
+    return str(UUID(int=UUID(server_id).int ^ _PORT))
+
+
+def server_of(port_id: str) -> str:
+    """`ValueError` if this is no port's id."""
+    return port_of(port_id)

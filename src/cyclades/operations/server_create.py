@@ -71,7 +71,7 @@ class Args(msgspec.Struct):
 def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
     """Accept the server; returns its id. Its status is BUILD, then ACTIVE, or ERROR with a reason."""
     with _named_in_the_body():
-        flavor = flavors.get(tx, asked.flavor_id, private=caller.is_admin)
+        flavor = flavors.get(tx, asked.flavor_id, caller.scope)
         public_key = keypairs.get(tx, caller.user_id, asked.key_name).public_key if asked.key_name else None
         image_id, disks = server_disks.choose(tx, caller, asked.image_id, asked.disks, flavor)
     zone = asked.availability_zone or settings.api.availability_zone

@@ -1,4 +1,5 @@
-"""Flavors as rows."""
+"""Flavors as rows. Where a function takes a `scope`, it is a project, which sees the public flavors, and those of the
+others that it was given access to; None sees all."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
 
 from cyclades.model.errors import Conflict, NotFound
 from cyclades.store import pages
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
-from cyclades.store.schema import flavor, now
+from cyclades.store.schema import flavor, flavor_access, now
 
 _ALIVE = flavor.c.deleted_at.is_(None)
 
@@ -27,17 +29,20 @@ def add(tx: Tx, flavor_id: str, **values: Any) -> None:
     tx.execute(flavor.insert(), {"id": flavor_id, "created_at": now(), **values})
 
 
-def get(tx: Tx, flavor_id: str, *, private: bool) -> Row[Any]:
-    """`private`: those that are not public, too."""
-    row = tx.execute(query(private=private).where(flavor.c.id == flavor_id)).one_or_none()
+def get(tx: Tx, flavor_id: str, scope: str | None) -> Row[Any]:
+    row = tx.execute(query(scope).where(flavor.c.id == flavor_id)).one_or_none()
     if row is None:
         raise NotFound("flavor", flavor_id)
     return row
 
 
-def query(*, private: bool) -> sa.Select[Any]:
+def query(scope: str | None) -> sa.Select[Any]:
+    """All flavors that a project sees, to be filtered and paged."""
     found = sa.select(flavor).where(_ALIVE)
-    return found if private else found.where(flavor.c.is_public)
+    if scope is None:
+        return found
+    mine = sa.exists().where(flavor_access.c.flavor_id == flavor.c.id, flavor_access.c.project_id == scope)
+    return found.where(sa.or_(flavor.c.is_public, mine))
 
 
 def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
@@ -50,4 +55,31 @@ def change(tx: Tx, flavor_id: str, **values: Any) -> None:
 
 def remove(tx: Tx, flavor_id: str) -> None:
     """Servers made of it keep what it was."""
+    tx.execute(flavor_access.delete().where(flavor_access.c.flavor_id == flavor_id))
     tx.execute(flavor.update().where(flavor.c.id == flavor_id).values(deleted_at=now()))
+
+
+# --- access ---------------------------------------------------------------------------------------
+
+
+def projects_of(tx: Tx, flavor_id: str) -> list[str]:
+    """Those that were given access."""
+    found = sa.select(flavor_access.c.project_id).where(flavor_access.c.flavor_id == flavor_id)
+    return list(tx.execute(found.order_by(flavor_access.c.project_id)).scalars())
+
+
+def give_access(tx: Tx, flavor_id: str, project_id: str) -> None:
+    """`Conflict` if it has it already."""
+    try:
+        tx.execute(flavor_access.insert().values(flavor_id=flavor_id, project_id=project_id))
+    except IntegrityError as error:
+        text = f"Flavor access already exists for flavor {flavor_id} and project {project_id} combination."
+        raise Conflict("flavor-access", text, field="tenant") from error
+
+
+def take_access(tx: Tx, flavor_id: str, project_id: str) -> None:
+    """Servers that the project has of the flavor stay."""
+    access = flavor_access.c
+    gone = flavor_access.delete().where(access.flavor_id == flavor_id, access.project_id == project_id)
+    if tx.execute(gone).rowcount != 1:
+        raise NotFound("flavor-access", f"for flavor {flavor_id} and project {project_id}")

@@ -378,6 +378,13 @@ flavor = Table(
     _alive("uq_flavor_name_alive", "name", unique=True),
 )
 
+# Who, besides admins, may use a flavor that is not public.
+flavor_access = Table(
+    "flavor_access",
+    metadata,
+    Column("flavor_id", Name, sa.ForeignKey("flavor.id", ondelete="CASCADE"), primary_key=True),
+    Column("project_id", String(64), primary_key=True),
+)
 keypair = Table(
     "keypair",
     metadata,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,6 +56,19 @@ def query(scope: str | None, *, deleted: bool = False) -> sa.Select[Any]:
 
 def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
     return pages.fetch(tx, found, server, wanted)
+
+
+def as_json(text: str) -> str:
+    """As the databases keep a string in a JSON column."""
+    return json.dumps(text)
+
+
+def among(tx: Tx, names: Sequence[str]) -> sa.Select[Any]:
+    """The names as a table: a list of any length is one parameter."""
+    each = sa.func.json_array_elements_text if tx.dialect == "postgresql" else sa.func.json_each
+    text = sa.literal(json.dumps(names), sa.Text)
+    values = sa.cast(text, sa.JSON) if tx.dialect == "postgresql" else text
+    return sa.select(each(values).table_valued("value", name="names").c.value)
 
 
 def require(row: Row[Any], caller: Caller, action: str) -> None:

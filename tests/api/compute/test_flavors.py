@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.api.compute.conftest import BASE, As, Client
+from tests.api.compute.conftest import BASE, OTHER, PROJECT, As, Client
 
 NEW = {"name": "big", "ram": 2048, "vcpus": "4", "disk": 0}
 
@@ -87,3 +87,32 @@ async def test_a_description_is_changed_from_2_55(speaking_as: As) -> None:
     admin = speaking_as("a" * 32, "admin")
     assert (await admin.put(f"{BASE}/flavors/1", json=body)).json()["flavor"]["description"] == "new"
     assert (await speaking_as("a" * 32, "admin", version="2.54").put(f"{BASE}/flavors/1", json=body)).status_code == 404
+
+
+async def test_a_private_flavor_is_for_those_who_have_access(admin: Client, member: Client, stranger: Client) -> None:
+    assert (await make(admin, id="p", **{"os-flavor-access:is_public": False})).status_code == 200
+    action, given = f"{BASE}/flavors/p/action", {"flavor_id": "p", "tenant_id": PROJECT}
+    answer = await admin.post(action, json={"addTenantAccess": {"tenant": PROJECT}})
+    assert (answer.status_code, answer.json()) == (200, {"flavor_access": [given]})
+    assert (await admin.get(f"{BASE}/flavors/p/os-flavor-access")).json() == {"flavor_access": [given]}
+    assert (await member.get(f"{BASE}/flavors/p")).status_code == 200
+    assert [one["id"] for one in (await member.get(f"{BASE}/flavors")).json()["flavors"]] == ["1", "p"]
+    assert (await stranger.get(f"{BASE}/flavors/p")).status_code == 404
+    assert (await admin.post(action, json={"addTenantAccess": {"tenant": PROJECT}})).status_code == 409
+    assert (await admin.post(action, json={"addTenantAccess": {"tenant": "nobody"}})).status_code == 400
+    assert (await admin.post(action, json={"removeTenantAccess": {"tenant": OTHER}})).status_code == 404
+    answer = await admin.post(action, json={"removeTenantAccess": {"tenant": PROJECT}})
+    assert answer.json() == {"flavor_access": []}
+    assert (await member.get(f"{BASE}/flavors/p")).status_code == 404
+    assert (await member.post(action, json={"addTenantAccess": {"tenant": PROJECT}})).status_code == 403
+    # Those of an earlier flavor of the same id have none.
+    await admin.post(action, json={"addTenantAccess": {"tenant": OTHER}})
+    await admin.delete(f"{BASE}/flavors/p")
+    await make(admin, id="p", **{"os-flavor-access:is_public": False})
+    assert (await admin.get(f"{BASE}/flavors/p/os-flavor-access")).json() == {"flavor_access": []}
+
+
+async def test_access_to_a_public_flavor(admin: Client) -> None:
+    assert (await admin.get(f"{BASE}/flavors/1/os-flavor-access")).status_code == 404
+    body = {"addTenantAccess": {"tenant": PROJECT}}
+    assert (await admin.post(f"{BASE}/flavors/1/action", json=body)).status_code == 409

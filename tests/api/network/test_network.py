@@ -10,8 +10,8 @@ import httpx
 import pytest
 from tests.api.whole import Whole, whole
 
-from cyclades.api.network.ports import port_of, server_of
 from cyclades.model import nics
+from cyclades.model.nics import port_of, server_of
 from cyclades.operations.base import new_id
 from cyclades.store import servers
 from cyclades.store.database import Database, Tx

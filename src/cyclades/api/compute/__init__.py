@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from cyclades.api.compute import (
+    flavor_access,
     flavors,
+    image_proxies,
     instance_actions,
     keypairs,
     metadata,
+    network_proxies,
     project,
+    refused,
     server_actions,
     server_image,
     servers,
+    tags,
     versions,
     volume_attachments,
+    volume_proxies,
 )
 from cyclades.api.compute.service import ROOT, SERVICE
 
@@ -20,14 +26,20 @@ SERVICES = (SERVICE, ROOT)
 
 __all__ = [
     "SERVICES",
+    "flavor_access",
     "flavors",
+    "image_proxies",
     "instance_actions",
     "keypairs",
     "metadata",
+    "network_proxies",
     "project",
+    "refused",
     "server_actions",
     "server_image",
     "servers",
+    "tags",
     "versions",
     "volume_attachments",
+    "volume_proxies",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cyclades.api.compute import since, views
-from cyclades.api.compute.schemas import DESCRIPTION, EXTRA_SPECS, NOT_NEGATIVE, POSITIVE, closed
+from cyclades.api.compute.schemas import BOOLEAN_WORDS, DESCRIPTION, EXTRA_SPECS, NOT_NEGATIVE, POSITIVE, closed
 from cyclades.api.compute.service import SERVICE
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
@@ -48,14 +48,13 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
 
 
 def _filtered(request: Request) -> sa.Select[Any]:
-    """Admins choose by `is_public` (None: all); the others see those that are public."""
+    """Admins choose by `is_public` (None: all); the others see those that are open to them."""
+    found = flavors.query(request.caller.scope)
     wanted = (request.one("is_public") or "true").lower()
-    if not request.caller.is_admin:
-        found = flavors.query(private=False)
-    elif wanted == "none":
-        found = flavors.query(private=True)
-    else:
-        found = flavors.query(private=True).where(flavor.c.is_public == is_true(wanted))
+    if request.caller.is_admin and wanted != "none":
+        if wanted not in BOOLEAN_WORDS:
+            raise Invalid("filter", f"Invalid is_public filter [{wanted[:50]}]", field="is_public")
+        found = found.where(flavor.c.is_public == is_true(wanted))
     for theirs, ours in (("minDisk", "disk"), ("minRam", "ram")):
         if (least := request.whole(theirs)) is not None:
             found = found.where(flavor.c[ours] >= least)
@@ -68,7 +67,7 @@ async def show(request: Request) -> dict[str, Any]:
 
 
 def _get(tx: Tx, request: Request) -> Any:
-    return flavors.get(tx, request.ids["flavor_id"], private=request.caller.is_admin)
+    return flavors.get(tx, request.ids["flavor_id"], request.caller.scope)
 
 
 def _create(version: Version) -> Schema:
@@ -106,7 +105,7 @@ async def create(request: Request) -> dict[str, Any]:
 
     def add(tx: Tx) -> dict[str, Any]:
         flavors.add(tx, flavor_id, **values)
-        return views.flavor(request, flavors.get(tx, flavor_id, private=True))
+        return views.flavor(request, flavors.get(tx, flavor_id, None))
 
     return {"flavor": await request.create(add)}
 

@@ -18,6 +18,8 @@ HOSTNAME: Schema = {
     "pattern": "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$",
 }
 TAG: Schema = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/\\x00-\\x1f]*$"}
+MOST_TAGS = 50  # of one server
+TAGS: Schema = {"type": "array", "items": TAG, "maxItems": MOST_TAGS}
 POSITIVE: Schema = {**WHOLE, "pattern": "^0*[1-9][0-9]{0,9}$", "minimum": 1, "maximum": 2**31 - 1}
 NOT_NEGATIVE: Schema = {**WHOLE, "pattern": "^[0-9]{1,10}$", "maximum": 2**31 - 1}
 DISK_CONFIG: Schema = {"enum": ["AUTO", "MANUAL"]}
@@ -35,6 +37,7 @@ EXTRA_SPECS: Schema = {
     "maxProperties": 128,
 }
 
+BOOLEAN_WORDS = frozenset(word.lower() for word in BOOLEAN["enum"] if isinstance(word, str))
 BOOLEAN_OR_NULL: Schema = {"anyOf": [BOOLEAN, {"type": "null"}]}
 NAME_OR_NULL: Schema = {"anyOf": [NAME_NOT_EMPTY, {"type": "null"}]}
 

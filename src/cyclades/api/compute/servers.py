@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from ipaddress import IPv6Address
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Row
 
-from cyclades.api.compute import block_devices, since, views
+from cyclades.api.compute import block_devices, server_filters, since, views
 from cyclades.api.compute.schemas import (
     BASE64,
     DESCRIPTION,
@@ -21,6 +22,7 @@ from cyclades.api.compute.schemas import (
     OBJECT_OR_NULL,
     POSITIVE,
     TAG,
+    TAGS,
     closed,
 )
 from cyclades.api.compute.service import SERVICE
@@ -29,7 +31,6 @@ from cyclades.api.http.errors import HttpRefusal
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, UUID, Schema, is_true
 from cyclades.api.http.service import Answer
-from cyclades.api.http.times import parse
 from cyclades.api.http.versions import Version
 from cyclades.model.errors import Forbidden, Invalid
 from cyclades.model.nics import NETWORK_ID
@@ -38,7 +39,7 @@ from cyclades.operations.block_device import invalid
 from cyclades.operations.server_create import Asked
 from cyclades.store import attachments, servers
 from cyclades.store.database import Tx
-from cyclades.store.schema import image, server
+from cyclades.store.schema import image
 
 _MOST_AT_ONCE = 32  # servers of one request
 
@@ -81,7 +82,7 @@ def _create(version: Version) -> Schema:
         properties["networks"] = {"anyOf": [networks, {"enum": ["auto", "none"]}]}
         required.append("networks")
     if version >= since.SERVER_TAGS_AT_CREATION:
-        properties["tags"] = {"type": "array", "items": TAG, "maxItems": 50}
+        properties["tags"] = TAGS
     if version < since.PERSONALITY_GONE:
         properties["personality"] = {"type": "array", "maxItems": 0}  # we put no files into guests
     if version >= since.SERVER_TRUSTED_CERTIFICATES:
@@ -159,6 +160,8 @@ def _asked(body: dict[str, Any]) -> dict[str, Any]:
 def _extra(body: dict[str, Any]) -> dict[str, Any]:
     names = {"OS-DCF:diskConfig": "disk_config", "accessIPv4": "accessIPv4", "accessIPv6": "accessIPv6"}
     extra = {ours: body[theirs] for theirs, ours in names.items() if theirs in body}
+    if "accessIPv6" in extra:
+        extra["accessIPv6"] = str(IPv6Address(extra["accessIPv6"]))  # of the ways to write one, the shortest
     for network in body.get("networks") or ():
         if isinstance(network, dict) and "tag" in network:
             extra["network_tag"] = network["tag"]  # for the guest
@@ -184,14 +187,6 @@ def _wants_network(networks: Any) -> bool:
 
 # --- reading --------------------------------------------------------------------------------------
 
-_SORT_KEYS = {"display_name": "name", "uuid": "id", "vm_state": "status", "project_id": "project_id"}
-_SORTABLE = ("id", "name", "status", "created_at", "updated_at", "launched_at", "key_name", "project_id", "user_id")
-_EQUAL = {"flavor": "flavor_id", "image": "image_id", "user_id": "user_id", "key_name": "key_name", "uuid": "id"}
-_ADMINS_EQUAL = {"project_id": "project_id", "tenant_id": "project_id", "host": "backend"}
-_PAGING = {"limit", "marker", "sort_key", "sort_dir", "all_tenants"}
-_FILTERS = {"name", "status", "changes-since", "changes-before", "tags", "locked", "availability_zone", "deleted"}
-_KNOWN = _PAGING | _FILTERS | set(_EQUAL) | set(_ADMINS_EQUAL)
-
 
 @SERVICE.route("GET", "/servers", who="reader")
 async def brief(request: Request) -> dict[str, Any]:
@@ -204,15 +199,10 @@ async def detail(request: Request) -> dict[str, Any]:
 
 
 async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
-    found = _filtered(request)
-    request.query = {
-        **request.query,
-        "sort_key": [_SORT_KEYS.get(key, key) for key in request.query.get("sort_key", [])],
-    }
-    wanted = lists.page(request, _SORTABLE)
+    wanted = lists.page(request, server_filters.SORTABLE)
 
     def read(tx: Tx) -> dict[str, Any]:
-        rows, more = servers.page(tx, found, wanted)
+        rows, more = servers.page(tx, server_filters.found(tx, request), wanted)
         if detail:
             attached = attachments.of_servers(tx, [row.id for row in rows])
             images = _image_properties(tx, request, rows)
@@ -229,60 +219,6 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
         return answer
 
     return await request.db.read(read)
-
-
-def _filtered(request: Request) -> sa.Select[Any]:
-    caller = request.caller
-    if request.version >= since.UNKNOWN_QUERY_REFUSED and (unknown := set(request.query) - _KNOWN):
-        raise Invalid("query-unknown", f"Additional query parameters are not allowed: {', '.join(sorted(unknown))}.")
-    everything = request.flag("all_tenants")
-    if everything and not caller.is_admin:
-        raise Forbidden("all-tenants", "Policy doesn't allow listing the servers of all projects.")
-    moment = request.one("changes-since")
-    deleted = moment is not None or (caller.is_admin and request.flag("deleted"))
-    found = servers.query(None if everything else caller.project_id, deleted=deleted)
-    if moment is not None:
-        found = found.where(sa.func.coalesce(server.c.updated_at, server.c.created_at) >= _time(moment))
-    if (before := request.one("changes-before")) is not None:
-        found = found.where(sa.func.coalesce(server.c.updated_at, server.c.created_at) <= _time(before))
-    equal = {**_EQUAL, **(_ADMINS_EQUAL if caller.is_admin else {})}
-    for theirs, ours in equal.items():
-        if (value := request.one(theirs)) is not None:
-            found = found.where(server.c[ours] == value.rpartition("/")[2])
-    if statuses := request.query.get("status"):
-        found = found.where(server.c.status.in_([status.upper() for status in statuses]))
-    if (name := request.one("name")) is not None:
-        found = found.where(_named(name))
-    if (locked := request.one("locked")) is not None:
-        found = found.where(server.c.locked == is_true(locked))
-    if (zone := request.one("availability_zone")) is not None and zone != request.settings.api.availability_zone:
-        found = found.where(sa.false())
-    for tag in (request.one("tags") or "").split(","):
-        if tag:
-            # Tags are JSON, which both databases keep as text with the same quotes.
-            found = found.where(sa.cast(server.c.tags, sa.Text).contains(f'"{tag}"', autoescape=True))
-    return found
-
-
-def _named(pattern: str) -> sa.ColumnElement[bool]:
-    """Nova takes a regular expression. We read `^`, `$` and backslashes, as clients send them to ask for a name;
-    the rest means itself."""
-    begins, ends = pattern.startswith("^"), pattern.endswith("$") and not pattern.endswith("\\$")
-    text = pattern[begins : len(pattern) - ends].replace("\\", "")
-    if begins and ends:
-        return server.c.name == text
-    if begins:
-        return server.c.name.startswith(text, autoescape=True)
-    if ends:
-        return server.c.name.endswith(text, autoescape=True)
-    return server.c.name.contains(text, autoescape=True)
-
-
-def _time(text: str) -> int:
-    try:
-        return parse(text.replace(" ", "+"))
-    except ValueError as error:
-        raise Invalid("time", f"{text[:50]!r} is not a time.", field="changes-since") from error
 
 
 def _image_properties(tx: Tx, request: Request, rows: list[Row[Any]]) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,8 @@ from cyclades.api.http.versions import Version
 
 KEYPAIR_TYPE = Version(2, 2)
 SERVER_ATTRIBUTES = Version(2, 3)
+IP6_FILTER = Version(2, 5)
+PUBLIC_FLAVOR_ACCESS_REFUSED = Version(2, 7)
 SERVER_LOCKED = Version(2, 9)
 KEYPAIR_USER_ID = Version(2, 10)
 SERVER_HOST_STATUS = Version(2, 16)
@@ -19,6 +21,7 @@ SERVER_TAGS = Version(2, 26)
 KEYPAIR_PAGES = Version(2, 35)
 NETWORK_PROXIES_GONE = Version(2, 36)
 NETWORKS_REQUIRED = Version(2, 37)
+UNKNOWN_STATUS_REFUSED = Version(2, 38)
 IMAGE_PROXIES_GONE = Version(2, 39)
 DEVICE_TAGS = Version(2, 42)
 IMAGE_ID_ANSWERED = Version(2, 45)
@@ -43,6 +46,7 @@ UNKNOWN_QUERY_REFUSED = Version(2, 75)
 UPDATE_SHOWS_ALL = Version(2, 75)
 FLAVOR_SWAP_NUMBER = Version(2, 75)
 ATTACHMENT_DELETE_ON_TERMINATION = Version(2, 79)
+SERVER_FILTERS_FOR_ALL = Version(2, 83)
 ACTION_EVENT_DETAILS = Version(2, 84)
 ATTACHMENT_CHANGED = Version(2, 85)
 ATTACHMENT_OWN_ID = Version(2, 89)
@@ -52,6 +56,11 @@ SERVER_PINNED_ZONE = Version(2, 96)
 SERVER_IMAGE_PROPERTIES = Version(2, 98)
 SERVER_SCHEDULER_HINTS = Version(2, 100)
 ATTACH_WITHOUT_BODY = Version(2, 101)
+
+
+def before(version: Version) -> str:
+    """The last version without what came with `version`, or the last with what went then."""
+    return f"{version.major}.{version.minor - 1}"
 
 
 # Tags of a new server's devices came once, went away by mistake, and came again.

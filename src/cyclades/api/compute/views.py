@@ -12,9 +12,10 @@ from cyclades.api.compute import since
 from cyclades.api.http.request import Request
 from cyclades.api.http.times import micros, seconds
 from cyclades.model.nics import NETWORK_NAME
+from cyclades.operations.server_lock import REASON
 
-_POWER = {"running": 1, "paused": 3, "stopped": 4, "crashed": 6, "missing": 0}
-_VM_STATE = {
+POWER = {"running": 1, "paused": 3, "stopped": 4, "crashed": 6, "missing": 0}
+VM_STATE = {
     "BUILD": "building",
     "ACTIVE": "active",
     "REBOOT": "active",
@@ -26,7 +27,7 @@ _VM_STATE = {
 _WITH_PROGRESS = {"ACTIVE": 0, "BUILD": 0, "REBOOT": 0, "HARD_REBOOT": 0}
 
 
-def _links(request: Request, kind: str, ident: str) -> list[dict[str, str]]:
+def links(request: Request, kind: str, ident: str) -> list[dict[str, str]]:
     base = request.settings.public_url
     return [
         {"rel": "self", "href": f"{base}{request.service.prefix}/{kind}/{ident}"},
@@ -39,13 +40,13 @@ def _bookmark(request: Request, kind: str, ident: str) -> list[dict[str, str]]:
 
 
 def server_brief(request: Request, row: Row[Any]) -> dict[str, Any]:
-    return {"id": row.id, "name": row.name, "links": _links(request, "servers", row.id)}
+    return {"id": row.id, "name": row.name, "links": links(request, "servers", row.id)}
 
 
 def server_created(request: Request, server_id: str, password: str) -> dict[str, Any]:
     return {
         "id": server_id,
-        "links": _links(request, "servers", server_id),
+        "links": links(request, "servers", server_id),
         "OS-DCF:diskConfig": "MANUAL",
         "security_groups": [{"name": "default"}],
         "adminPass": password,
@@ -79,7 +80,7 @@ def server(
         "addresses": addresses(row),
         "accessIPv4": row.extra.get("accessIPv4", ""),
         "accessIPv6": row.extra.get("accessIPv6", ""),
-        "links": _links(request, "servers", row.id),
+        "links": links(request, "servers", row.id),
         "OS-DCF:diskConfig": row.extra.get("disk_config", "MANUAL"),
     }
     if row.status in _WITH_PROGRESS:
@@ -95,7 +96,7 @@ def server(
     if version >= since.SERVER_TRUSTED_CERTIFICATES:
         view["trusted_image_certificates"] = None
     if version >= since.SERVER_LOCKED_REASON:
-        view["locked_reason"] = None
+        view["locked_reason"] = row.extra.get(REASON)
     if brief_update:
         return view
     view |= {
@@ -106,8 +107,8 @@ def server(
         "OS-SRV-USG:launched_at": micros(row.launched_at),
         "OS-SRV-USG:terminated_at": micros(row.deleted_at),
         "OS-EXT-STS:task_state": row.task_state,
-        "OS-EXT-STS:vm_state": _VM_STATE[row.status],
-        "OS-EXT-STS:power_state": _POWER[row.power],
+        "OS-EXT-STS:vm_state": VM_STATE[row.status],
+        "OS-EXT-STS:power_state": POWER[row.power],
         "os-extended-volumes:volumes_attached": _volumes(request, row, attached),
     }
     if version >= since.SERVER_HOSTNAME:
@@ -211,7 +212,7 @@ def attachment(request: Request, row: Row[Any], *, made: bool = False) -> dict[s
 
 
 def flavor_brief(request: Request, row: Row[Any]) -> dict[str, Any]:
-    view = {"id": row.id, "name": row.name, "links": _links(request, "flavors", row.id)}
+    view = {"id": row.id, "name": row.name, "links": links(request, "flavors", row.id)}
     if request.version >= since.FLAVOR_DESCRIPTION:
         view["description"] = row.description
     return view

@@ -12,24 +12,18 @@ from cyclades.api.http.request import Request
 from cyclades.api.http.times import seconds
 from cyclades.api.network.filters import listed, only
 from cyclades.api.network.service import SERVICE
+from cyclades.model import nics
 from cyclades.model.errors import NotFound
-from cyclades.model.nics import NETWORK_ID, SUBNET_ID
+from cyclades.model.nics import NETWORK_ID, SUBNET_ID, port_of
 from cyclades.store import servers
 from cyclades.store.pages import Key, Page
 from cyclades.store.schema import server
-
-# A server has one interface. Its port's id follows from the server's and back, so that nobody has to keep it.
-_MASK = UUID("70727400-0000-0000-0000-637963000000").int
-
-
-def port_of(server_id: str) -> str:
-    return str(UUID(int=UUID(server_id).int ^ _MASK))
 
 
 def server_of(port_id: str) -> str:
     """`NotFound` if this is no port's id."""
     try:
-        return str(UUID(int=UUID(port_id).int ^ _MASK))
+        return nics.server_of(port_id)
     except ValueError:
         raise NotFound("port", port_id) from None
 

@@ -340,6 +340,15 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "flavor_access",
+        sa.Column("flavor_id", sa.String(length=255), nullable=False),
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["flavor_id"], ["flavor.id"], name=op.f("fk_flavor_access_flavor_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("flavor_id", "project_id", name=op.f("pk_flavor_access")),
+    )
+    op.create_table(
         "image_member",
         sa.Column("image_id", sa.String(length=36), nullable=False),
         sa.Column("project_id", sa.String(length=64), nullable=False),
