@@ -16,12 +16,13 @@ def choose_seed() -> str:
     """To be called before xdist starts its workers: they inherit the seed with the environment, and collect the
     same cases. Returns what to tell people."""
     seed = os.environ.setdefault(_SEED, str(random.randrange(1 << 31)))
-    return "crash cases: all" if _all() else f"crash cases: {_SEED}={seed}"
+    return "crash cases: all" if everything() else f"crash cases: {_SEED}={seed}"
 
 
 def is_chosen(database_kind: str, case: str) -> bool:
-    return _all() or random.Random(f"{os.environ[_SEED]} {case}").random() < _SHARE[database_kind]
+    return everything() or random.Random(f"{os.environ[_SEED]} {case}").random() < _SHARE[database_kind]
 
 
-def _all() -> bool:
+def everything() -> bool:
+    """Whether this run is to try all that there is to try, however long it takes."""
     return os.environ.get("CYCLADES_CRASH_CASES") == "all"

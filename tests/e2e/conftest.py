@@ -73,23 +73,40 @@ class Booted:
 
 
 @pytest.fixture(scope="session")
-def _booted(_cloud: Cloud, _demo: User, guest_image: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Booted]:
+def ssh_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key; its public part is beside it."""
     key = tmp_path_factory.mktemp("ssh") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    public = {"name": KEY, "public_key": key.with_suffix(".pub").read_text()}
-    image, others = guest_image.read_bytes(), _cloud.user("openrc")
-    made: list[tuple[User, str]] = []
-    for user, count in ((_demo, 2), (others, 1)):
-        user.ask("POST", "/compute/v2.1/os-keypairs", {"keypair": public})
-        image_id = user.new_image(image, "qcow2")
-        made += [(user, user.make_server(image_id, key_name=KEY)) for _ in range(count)]
-    booted = []
-    for user, server_id in made:
-        user.until_server(server_id, "ACTIVE")
-        guest = Guest(user.address(server_id, "floating"), key)
-        guest.until_up()
-        booted.append(Booted(user, server_id, guest))
-    return booted
+    return key
+
+
+def _with_key_and_image(user: User, ssh_key: Path, image: Path) -> str:
+    """The user has the keypair `KEY` from now on, and this image of the small guest."""
+    public = {"name": KEY, "public_key": ssh_key.with_suffix(".pub").read_text()}
+    user.ask("POST", "/compute/v2.1/os-keypairs", {"keypair": public})
+    return user.new_image(image.read_bytes(), "qcow2")
+
+
+@pytest.fixture(scope="session")
+def small_image(_demo: User, ssh_key: Path, guest_image: Path) -> str:
+    """The image of the small guest, of `demo`, who has the keypair `KEY`, too."""
+    return _with_key_and_image(_demo, ssh_key, guest_image)
+
+
+def booted_by(user: User, server_id: str, ssh_key: Path) -> Booted:
+    """Wait until the guest of a server with the keypair `KEY` answers."""
+    user.until_server(server_id, "ACTIVE")
+    guest = Guest(user.address(server_id, "floating"), ssh_key)
+    guest.until_up()
+    return Booted(user, server_id, guest)
+
+
+@pytest.fixture(scope="session")
+def _booted(_cloud: Cloud, _demo: User, small_image: str, ssh_key: Path, guest_image: Path) -> list[Booted]:
+    others = _cloud.user("openrc")
+    images = [(_demo, small_image, 2), (others, _with_key_and_image(others, ssh_key, guest_image), 1)]
+    made = [(user, user.make_server(image_id, key_name=KEY)) for user, image_id, count in images for _ in range(count)]
+    return [booted_by(user, server_id, ssh_key) for user, server_id in made]
 
 
 @pytest.fixture

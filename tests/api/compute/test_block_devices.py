@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -258,6 +259,13 @@ async def test_several_servers_share_no_volume(member: Client, new_volume: New, 
     assert "Cannot attach one or more volumes to multiple instances" in answer.json()["badRequest"]["message"]
     copied = {"source_type": "snapshot", "uuid": snapshot_id, "boot_index": 0}
     assert (await ask(member, copied, max_count=2)).status_code == 202
+
+
+async def test_of_servers_that_race_for_a_volume_one_wins(member: Client, new_volume: New, usage: Usage) -> None:
+    root = {"source_type": "volume", "uuid": await new_volume(bootable=True), "boot_index": 0}
+    answers = await asyncio.gather(*(ask(member, root, blank()) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [202, 400, 400, 400, 400]
+    assert (await usage())["servers"] == (await usage())["volumes"] == 1
 
 
 async def test_the_root_of_an_image_is_as_the_flavor_says(
