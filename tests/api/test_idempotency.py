@@ -79,6 +79,8 @@ _NOTHING_NEW = {
     # Refused, whatever they ask for.
     "/servers/{server_id}/remote-consoles",
     "/servers/{server_id}/os-interface",
+    "/os-aggregates",
+    "/os-server-groups",
     "/os-networks",
     "/os-tenant-networks",
     "/os-security-groups",

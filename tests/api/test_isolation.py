@@ -17,7 +17,7 @@ from cyclades.api.http.service import Route, Service
 from cyclades.store.database import Database
 
 # What stands in a path and is nobody's: the program's own names, and what all projects share.
-_SHARED = {"ident", "network", "host", "network_id", "subnet_id", "class_name"}
+_SHARED = {"ident", "network", "host", "network_id", "subnet_id", "class_name", "hypervisor", "service_id"}
 # Parts of a path that only mean something below another one.
 _BELOW = {"key", "tag", "member_id"}
 # (method, path) → what another project gets instead of 404, and why.
@@ -27,6 +27,7 @@ _OTHERWISE = {
         ("GET", f"/os-quota-sets/{{project_id}}{part}"): ({403, 404}, "Nova says 403 of any project but one's own")
         for part in ("", "/detail", "/defaults")
     },
+    ("GET", "/os-simple-tenant-usage/{project_id}"): ({403}, "as Nova does, of any project but one's own"),
     **{
         (method, "/v2.0/ports/{port_id}"): ({403}, "every write is refused, of any port")
         for method in ("PUT", "DELETE")

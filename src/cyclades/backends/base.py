@@ -81,6 +81,18 @@ class SeenServer:
 
 
 @dataclass(frozen=True)
+class Capacity:
+    """What a backend has for all its servers. `memory` is MiB, `version` that of `program`, which runs guests:
+    (7, 2, 1). `booted_at` is µs since 1970, None where there is no one machine."""
+
+    vcpus: int
+    memory: int
+    program: str
+    version: tuple[int, int, int]
+    booted_at: int | None = None
+
+
+@dataclass(frozen=True)
 class News:
     """Something happened by itself: a guest powered off (`stopped`), its QEMU died (`crashed`), it stands still since
     its pool is full (`paused`), it goes on or rebooted (`running`), or a volume was unplugged after we had given up
@@ -130,6 +142,8 @@ class Backend(Protocol):
     async def look(self, server_id: str) -> SeenServer: ...
 
     async def servers(self) -> list[SeenServer]: ...
+
+    async def capacity(self) -> Capacity: ...
 
     async def console(self, server_id: str, lines: int | None) -> str:
         """The last `lines` lines (None: all that is kept) that the guest wrote to its serial console."""

@@ -139,6 +139,7 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
         presence.be_seen(db, "engine", engine.owner),
     ]
     work += [presence.report(db, pool) for pool in world.pools.values()]
+    work += [presence.report_backend(db, backend) for backend in world.backends.values()]
     work += [news.follow(world, backend) for backend in world.backends.values()]
     try:
         async with _together(work, stopping):

@@ -11,9 +11,10 @@ from functools import partial
 import structlog
 
 from cyclades import __version__
+from cyclades.backends.base import Backend
 from cyclades.model.presence import SAID_EVERY
 from cyclades.pools.base import Pool
-from cyclades.store import pools, services
+from cyclades.store import backends, pools, services
 from cyclades.store.database import Database
 
 log = structlog.get_logger("cyclades.presence")
@@ -47,4 +48,26 @@ async def report(db: Database, pool: Pool) -> None:
             await db.write(partial(bytes_of, name=pool.name, engine=pool.engine))
         except Exception:
             log.exception("presence.pool", pool=pool.name)
+        await asyncio.sleep(SAID_EVERY)
+
+
+async def report_backend(db: Database, backend: Backend) -> None:
+    """What a backend has for servers, until cancelled. One that does not answer is not reported, and counts as down."""
+    while True:
+        try:
+            found = await backend.capacity()
+            major, minor, micro = found.version
+            say = partial(
+                backends.report,
+                name=backend.name,
+                kind=backend.kind,
+                vcpus=found.vcpus,
+                memory=found.memory,
+                program=found.program,
+                version=major * 1_000_000 + minor * 1_000 + micro,
+                booted_at=found.booted_at,
+            )
+            await db.write(say)
+        except Exception:
+            log.exception("presence.backend", backend=backend.name)
         await asyncio.sleep(SAID_EVERY)

@@ -26,7 +26,7 @@ from cyclades.operations.new_volume import Plan, make_disk, plan, unmake_disk
 from cyclades.operations.server_spec import owner, spec_of
 from cyclades.operations.volume_attach import claim_row, require_one_template
 from cyclades.operations.volume_delete import forget
-from cyclades.store import attachments, flavors, keypairs, quotas, servers, volumes
+from cyclades.store import attachments, backends, flavors, keypairs, quotas, servers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
@@ -82,6 +82,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
     if len(asked.metadata) > settings.limits.metadata_items:
         raise Forbidden("metadata-items", f"At most {settings.limits.metadata_items} metadata items are kept.")
     server_id, op_id, backend = new_id(), new_id(), settings.backends[0].name
+    backends.require_open(tx, backend)
     number = servers.free_nic_number(tx, backend) if asked.network else None
     servers.add(
         tx,

@@ -514,6 +514,21 @@ idempotency = Table(
 )
 
 # A running process of ours, as it says itself. An engine's `id` is what it holds its leases as.
+# Where servers run, as engines last found it.
+backend = Table(
+    "backend",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory", BigInteger, nullable=False),  # MiB
+    Column("program", String(32), nullable=False),  # that runs guests
+    Column("version", Integer, nullable=False),  # its: 7,2,1 is 7002001
+    Column("booted_at", Time),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("disabled_reason", Name),
+    Column("seen_at", Time, nullable=False),
+)
 service = Table(
     "service",
     metadata,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cyclades.api.compute import since
+from cyclades.api.compute import hosts, since
 from cyclades.api.compute.keypairs import MOST_KEYPAIRS
 from cyclades.api.compute.schemas import closed
 from cyclades.api.compute.service import SERVICE
@@ -161,6 +161,48 @@ async def forget_quota(request: Request) -> None:
     await request.db.write(change)
 
 
+# --- what all projects may have by default --------------------------------------------------------
+
+_CLASS = "/os-quota-class-sets/{class_name}"
+
+
+def _class(tx: Tx, request: Request) -> dict[str, Any]:
+    """Other classes are there, too, in Nova: they are as the default one, and no project is in them."""
+    most = quotas.defaults(tx, request.settings.quotas)
+    found = {**{theirs: most[ours] for theirs, ours in _COUNTED.items()}, **_fixed(request)}
+    if request.version < since.QUOTA_PROXIES_GONE:
+        found = {name: limit for name, limit in found.items() if name not in _NOT_OURS}
+        found |= dict.fromkeys(_NETWORK, 0)
+    return found
+
+
+@SERVICE.route("GET", _CLASS, who="admin")
+async def show_class(request: Request) -> dict[str, Any]:
+    limits = await request.db.read(lambda tx: _class(tx, request))
+    return {"quota_class_set": {"id": request.ids["class_name"], **limits}}
+
+
+def _class_body(version: Version) -> Schema:
+    schema: Schema = _quota(version)["properties"]["quota_set"]
+    limits = {name: limit for name, limit in schema["properties"].items() if name not in ("force", "tenant_id")}
+    return closed({"quota_class_set": closed(limits)}, "quota_class_set")
+
+
+@SERVICE.route("PUT", _CLASS, who="admin", body=_class_body)
+async def set_class(request: Request) -> dict[str, Any]:
+    def change(tx: Tx) -> dict[str, Any]:
+        if request.ids["class_name"] != quotas.DEFAULT_CLASS:
+            raise Invalid("quota-class", "Only the class 'default' has limits of its own.", field="class_name")
+        for name, limit in request.body["quota_class_set"].items():
+            if name in _COUNTED:
+                quotas.set_class_limit(tx, _COUNTED[name], int(limit))
+            elif int(limit) != (fixed := _fixed(request).get(name, 0)):
+                raise Invalid("quota-resource", f"The limit of {name} is {fixed} for all projects.", field=name)
+        return _class(tx, request)
+
+    return {"quota_class_set": await request.db.write(change)}
+
+
 def _zone(request: Request) -> dict[str, Any]:
     return {"zoneName": request.settings.api.availability_zone, "zoneState": {"available": True}, "hosts": None}
 
@@ -172,5 +214,10 @@ async def zones(request: Request) -> dict[str, Any]:
 
 @SERVICE.route("GET", "/os-availability-zone/detail", who="admin")
 async def zones_in_detail(request: Request) -> dict[str, Any]:
-    # Which hosts of it are up only an engine could say.
-    return {"availabilityZoneInfo": [{**_zone(request), "hosts": {}}]}
+    found = await request.db.read(lambda tx: hosts.services_of(tx, request))
+    up: dict[str, dict[str, Any]] = {}
+    for one in found:
+        if one["binary"] == hosts.COMPUTE:
+            state = {"available": one["state"] == "up", "active": one["status"] == "enabled"}
+            up[one["host"]] = {one["binary"]: {**state, "updated_at": one["updated_at"]}}
+    return {"availabilityZoneInfo": [{**_zone(request), "hosts": up}]}

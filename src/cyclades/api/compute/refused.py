@@ -52,7 +52,7 @@ _NO_CONSOLE = _refusing(
 
 def _named(request: Request, key: str) -> str:
     """What the action's values have under `key`."""
-    (values,) = request.body.values()
+    values = next(iter(request.body.values()), None) if isinstance(request.body, dict) else None
     return str(values.get(key, ""))[:255] if isinstance(values, dict) else ""
 
 

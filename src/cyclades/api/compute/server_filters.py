@@ -58,11 +58,15 @@ def _zone(request: Request, value: str) -> sa.ColumnElement[bool]:
 
 
 def _address(_: Request, value: str) -> sa.ColumnElement[bool]:
-    """Nova takes a regular expression; parts of addresses are what people ask for."""
-    text = value.removeprefix("^").removesuffix("$").replace("\\", "").removesuffix(".*")
+    """Nova takes a regular expression; beginnings, ends and parts of addresses are what people ask for."""
+    text = value.removeprefix("^").removesuffix("$").removesuffix(".*").replace("\\", "")
     if not text:
         return server.c.nic_number.is_not(None)
-    return sa.cast(server.c.nics, sa.Text).contains(text, autoescape=True)
+    # As both databases keep JSON: `"address": "10.64.0.12", …`
+    begins = ['"address": "', '"forward": "'] if value.startswith("^") else [""]
+    ends = '"' if value.endswith("$") else ""
+    nics = sa.cast(server.c.nics, sa.Text)
+    return sa.or_(*(nics.contains(f"{begin}{text}{ends}", autoescape=True) for begin in begins))
 
 
 _changed = sa.func.coalesce(server.c.updated_at, server.c.created_at)

@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from cyclades import flocks
-from cyclades.backends.base import News, Plug, SeenDisk, SeenServer, ServerSpec
-from cyclades.backends.local import accelerator, disks, drive, machine, process
+from cyclades.backends.base import Capacity, News, Plug, SeenDisk, SeenServer, ServerSpec
+from cyclades.backends.local import accelerator, capacity, disks, drive, machine, process
 from cyclades.backends.local.home import Home, Plugged, Wanted
 from cyclades.backends.local.listener import Listener
 from cyclades.backends.local.live import LocalLiveDisk
@@ -254,6 +254,9 @@ class LocalBackend:
 
     async def servers(self) -> list[SeenServer]:
         return [await self.look(home.server_id) for home in self._homes() if home.wanted() is not None]
+
+    async def capacity(self) -> Capacity:
+        return await capacity.of_this_machine(self._program)
 
     async def console(self, server_id: str, lines: int | None) -> str:
         return await asyncio.to_thread(self._home(server_id).console_tail, lines)

@@ -1,0 +1,50 @@
+"""Backends, as engines last found them, and whether an operator lets them take new servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Row
+from sqlalchemy.dialects import postgresql, sqlite
+
+from cyclades.model.errors import NotFound, WrongState
+from cyclades.store.database import Tx
+from cyclades.store.schema import backend, now, server
+
+_CLOSED = sa.select(backend.c.disabled_reason).where(backend.c.name == sa.bindparam("name"), ~backend.c.enabled)
+
+
+def report(tx: Tx, name: str, **found: Any) -> None:
+    """What an engine found just now."""
+    insert = (postgresql if tx.dialect == "postgresql" else sqlite).insert(backend)
+    found = {**found, "seen_at": now()}
+    tx.execute(insert.values(name=name, **found).on_conflict_do_update(index_elements=["name"], set_=found))
+
+
+def every(tx: Tx, names: Iterable[str]) -> list[Row[Any]]:
+    """Those of these names that an engine has looked at, by name."""
+    return list(tx.execute(sa.select(backend).where(backend.c.name.in_(list(names))).order_by(backend.c.name)).all())
+
+
+def change(tx: Tx, name: str, *, enabled: bool, disabled_reason: str | None) -> None:
+    """Let a backend take new servers, or no longer."""
+    values = {"enabled": enabled, "disabled_reason": disabled_reason}
+    if tx.execute(backend.update().where(backend.c.name == name).values(values)).rowcount != 1:
+        raise NotFound("backend", name)
+
+
+def require_open(tx: Tx, name: str) -> None:
+    """`WrongState` for a new server in a backend that an operator has disabled. Those that it has stay usable."""
+    closed = tx.execute(_CLOSED, {"name": name}).first()
+    if closed is not None:
+        why = f" ({closed.disabled_reason})" if closed.disabled_reason else ""
+        text = f"No valid host was found: backend {name} takes no new servers, it is disabled{why}."
+        raise WrongState("backend-disabled", text, resource="backend")
+
+
+def servers_of(tx: Tx, name: str) -> list[Row[Any]]:
+    """`id`, `name`, `power` and `flavor` of each server that a backend has."""
+    wanted = sa.select(server.c.id, server.c.name, server.c.power, server.c.flavor)
+    return list(tx.execute(wanted.where(server.c.backend == name, server.c.deleted_at.is_(None))).all())
