@@ -126,6 +126,7 @@ def _of_bytes(tx: Tx, caller: Caller, wanted: Wanted) -> Wanted:
 
 
 def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
+    """The source is held: a deletion that comes later finds the operation that this transaction adds, and waits."""
     if wanted.source == "blank":
         return _Origin()
     assert wanted.source_id is not None
@@ -135,12 +136,12 @@ def _origin(tx: Tx, caller: Caller, wanted: Wanted) -> _Origin:
         values = {"image_id": image.id, "bootable": True, "image_metadata": images.as_volume_metadata(image)}
         return _Origin(least, image=image, values=values)
     if wanted.source == "snapshot":
-        snapshot = snapshots.get(tx, wanted.source_id, caller.scope)
+        snapshot = snapshots.hold(tx, wanted.source_id, caller.scope)
         if snapshot.status not in SNAPSHOT_ACTIONS["clone"]:
             raise wrong_status("snapshot", "clone", SNAPSHOT_ACTIONS["clone"], snapshot.status)
         parent = volumes.get_even_deleted(tx, snapshot.volume_id)
         return _from_volume(parent, snapshot.size, snapshot_id=snapshot.id)
-    source = volumes.get(tx, wanted.source_id, caller.scope)
+    source = volumes.hold(tx, wanted.source_id, caller.scope)
     if source.status not in VOLUME_ACTIONS["clone"]:
         raise wrong_status("volume", "clone", VOLUME_ACTIONS["clone"], source.status)
     return _from_volume(source, source.size, source_volid=source.id)

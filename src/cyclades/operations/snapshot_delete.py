@@ -9,6 +9,7 @@ from cyclades.model.caller import Caller
 from cyclades.model.names import snapshot_disk
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.live import find_live
+from cyclades.operations.turn import wait_for_users
 from cyclades.store import quotas, snapshots, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
@@ -22,12 +23,17 @@ class Args(msgspec.Struct):
 
 def start(tx: Tx, caller: Caller, snapshot_id: str) -> None:
     """Accept the deletion."""
-    row = snapshots.get(tx, snapshot_id, caller.scope)
+    row = snapshots.hold(tx, snapshot_id, caller.scope)
     op_id = new_id()
     snapshots.begin(tx, row, "delete", status="deleting", op_id=op_id)
     pool = volumes.get_even_deleted(tx, row.volume_id).pool
     args = Args(row.id, row.volume_id, pool)
     submit(tx, caller, OPERATION, args, resource_kind="snapshot", resource_id=row.id, op_id=op_id)
+
+
+async def wait(work: Work[Args]) -> None:
+    """What was asked to be made from the snapshot before is made from it."""
+    await wait_for_users(work, work.args.snapshot_id)
 
 
 async def remove_disk(work: Work[Args]) -> None:
@@ -55,7 +61,7 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
 OPERATION = Operation(
     kind="snapshot_delete",
     args=Args,
-    steps=(Step("remove_disk", remove_disk, final=True),),
+    steps=(Step("wait", wait), Step("remove_disk", remove_disk, final=True)),
     done=done,
     failed=failed,
 )

@@ -13,6 +13,7 @@ from cyclades.model.caller import Caller
 from cyclades.model.errors import WrongState
 from cyclades.model.names import volume_disk
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.operations.turn import wait_for_users
 from cyclades.store import attachments, quotas, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
@@ -45,6 +46,11 @@ def refuse_if_attached(attached: Sequence[Row[Any]]) -> None:
         raise WrongState("volume-delete", text, resource="volume")
 
 
+async def wait(work: Work[Args]) -> None:
+    """What was asked to be made from the volume before is made from it."""
+    await wait_for_users(work, work.args.volume_id)
+
+
 async def remove_disk(work: Work[Args]) -> None:
     await work.world.pools[work.args.pool].delete(volume_disk(work.args.volume_id), still=work.still)
 
@@ -68,7 +74,7 @@ def failed(tx: Tx, work: Work[Args], reason: str) -> None:
 OPERATION = Operation(
     kind="volume_delete",
     args=Args,
-    steps=(Step("remove_disk", remove_disk, final=True),),
+    steps=(Step("wait", wait), Step("remove_disk", remove_disk, final=True)),
     done=done,
     failed=failed,
 )
