@@ -138,6 +138,6 @@ def as_volume_metadata(row: Row[Any]) -> dict[str, str]:
 
 
 def properties_of_volume(volume: Row[Any]) -> dict[str, str]:
-    """What an image that is made from a volume says of it: the properties of the image that the volume was made from."""
+    """What an image that is made from a volume says of it: the properties of the image that it was made from."""
     kept: dict[str, str] = volume.image_metadata or {}
     return {name: value for name, value in kept.items() if name not in _OF_A_VOLUME}
