@@ -24,6 +24,7 @@ from cyclades.operations.base import new_id
 from cyclades.security import bootstrap
 from cyclades.security.keys import Keys
 from cyclades.security.logins import Logins
+from cyclades.security.revocations import Revocations
 from cyclades.store import (
     attachments,
     flavors,
@@ -83,7 +84,9 @@ def whole(db: Database, directory: Path) -> Iterator[Whole]:
     try:
         hashes = {name: logins.passwords.hash_now(name) for name in bootstrap.USERS}
         ids, other = db.write_now(lambda tx: _fill(tx, hashes))
-        shared = Shared(db, settings, Keys(settings.key_dir), PlainTokens(), logins)
+        tokens = PlainTokens()
+        tokens.revocations = Revocations(db)
+        shared = Shared(db, settings, Keys(settings.key_dir), tokens, logins)
         yield Whole(db, settings, ids, other, application(list(SERVICES), shared))
     finally:
         logins.close()

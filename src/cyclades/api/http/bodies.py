@@ -40,17 +40,18 @@ async def read(receive: Receive, limit: int) -> bytes:
 
 
 def decode(raw: bytes) -> Any:
-    """JSON text as Python values. NUL characters are refused: no database keeps them."""
+    """JSON text as Python values. NUL characters are refused: no database keeps them. So is what is nested deeper than
+    anything that we take: no validator follows it."""
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise Invalid("body-json", f"The request's body is not valid JSON: {error}") from error
-    if _NUL.search(raw):
-        _refuse_nul(value, 0)
+    if _NUL.search(raw) or raw.count(b"[") + raw.count(b"{") > _MAY_BE_DEEP:
+        _check(value, 0)
     return value
 
 
-def _refuse_nul(value: Any, depth: int) -> None:
+def _check(value: Any, depth: int) -> None:
     if depth > _MAY_BE_DEEP:
         raise Invalid("body-depth", "The request's body is nested too deeply.")
     if isinstance(value, str):
@@ -58,11 +59,11 @@ def _refuse_nul(value: Any, depth: int) -> None:
             raise Invalid("nul", "The request's body has a NUL character in a string.")
     elif isinstance(value, dict):
         for key, inner in value.items():
-            _refuse_nul(key, depth + 1)
-            _refuse_nul(inner, depth + 1)
+            _check(key, depth + 1)
+            _check(inner, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            _refuse_nul(inner, depth + 1)
+            _check(inner, depth + 1)
 
 
 def validate(body: Body, version: Version, value: Any) -> None:
