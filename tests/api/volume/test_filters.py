@@ -106,6 +106,11 @@ async def test_time_comparisons(member: Client, ids: dict[str, str], asked: str,
         "metadata={'a':1}",
         "metadata=['a']",
         "metadata=" + "[" * 200,
+        "metadata=" + "[" * 5000,
+        "metadata=" + "-" * 5000 + "1",
+        "metadata={{}}",
+        "metadata=%7B%22a%22: %22%5Cu0000%22%7D",
+        "metadata=%7B%27%5Cud800%27: %27b%27%7D",
     ],
 )
 async def test_a_filter_that_means_nothing(member: Client, query: str) -> None:
