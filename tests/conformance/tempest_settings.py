@@ -10,6 +10,7 @@ from tests.clouds import Cloud
 from tests.conformance import guests
 
 from cyclades.model.names import unmanaged_disk
+from cyclades.model.nics import NETWORK_NAME
 
 _Section = dict[str, Any]
 
@@ -90,10 +91,15 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
             "image_ref_alt": images[1],
             "flavor_ref": "1",
             "flavor_ref_alt": "2",
+            "min_microversion": "2.1",
+            "max_microversion": "2.101",
+            "fixed_network_name": NETWORK_NAME,
         },
         "compute-feature-enabled": {
             "cold_migration": False,
-            "disk_config": False,
+            "hostname_fqdn_sanitization": True,
+            "ide_bus": False,
+            "interface_attach": False,
             "live_migration": False,
             "pause": False,
             "rescue": False,

@@ -403,7 +403,7 @@ server = Table(
     Column("user_id", String(64), nullable=False),
     Column("name", Name, nullable=False),
     Column("description", Text),
-    Column("hostname", String(63), nullable=False),
+    Column("hostname", Name, nullable=False),
     Column("status", String(16), nullable=False),  # BUILD, ACTIVE, SHUTOFF, REBOOT, HARD_REBOOT, ERROR
     Column("task_state", String(32)),
     Column("power", String(16), nullable=False),  # as the backend last showed it

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from tests.api.probes import Case, Probes
 from tests.api.volume.conftest import OTHER, PROJECT, As, Client
 from tests.api.volume.test_volumes import BASE, NOBODY, make
 
@@ -17,73 +18,9 @@ from cyclades.store.database import Database, Tx
 from cyclades.store.schema import message
 
 Put = Callable[..., Any]
-# Asks a client, given the ids of what there is, and returns what can be seen.
-Probe = Callable[[Client, dict[str, str]], Awaitable[Any]]
 
-
-class Case(NamedTuple):
-    """What a probe sees from a version on, and before."""
-
-    version: Version
-    what: str
-    probe: Probe
-    old: Any
-    new: Any
-    who: str = "admin"
-
-
-def _has(path: str, *keys: str) -> Probe:
-    """Whether the answer has a field; `keys` lead to it."""
-
-    async def probe(who: Client, ids: dict[str, str]) -> bool:
-        answer: Any = (await who.get(f"{BASE}/{path.format(**ids)}")).json()
-        for key in keys[:-1]:
-            answer = answer[int(key)] if key.isdigit() else answer[key]
-        return keys[-1] in answer
-
-    return probe
-
-
-def _value(path: str, *keys: str) -> Probe:
-    async def probe(who: Client, ids: dict[str, str]) -> Any:
-        answer: Any = (await who.get(f"{BASE}/{path.format(**ids)}")).json()
-        for key in keys:
-            answer = answer[key]
-        return answer
-
-    return probe
-
-
-def _number(path: str, key: str | None = None) -> Probe:
-    """How many rows a list has; None if it is refused."""
-
-    async def probe(who: Client, ids: dict[str, str]) -> int | None:
-        answer = await who.get(f"{BASE}/{path.format(**ids)}")
-        return len(answer.json()[key or path.partition("?")[0]]) if answer.status_code == 200 else None
-
-    return probe
-
-
-def _code(method: str, path: str, body: Any = None) -> Probe:
-    async def probe(who: Client, ids: dict[str, str]) -> int:
-        return (await who.request(method, f"{BASE}/{path.format(**ids)}", json=_filled(body, ids))).status_code
-
-    return probe
-
-
-def _says(method: str, path: str, body: Any, word: str) -> Probe:
-    """Whether the answer has a word."""
-
-    async def probe(who: Client, ids: dict[str, str]) -> bool:
-        return word in (await who.request(method, f"{BASE}/{path.format(**ids)}", json=body)).text
-
-    return probe
-
-
-def _filled(value: Any, ids: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _filled(inner, ids) for key, inner in value.items()}
-    return value.format(**ids) if isinstance(value, str) else value
+_probes = Probes(BASE)
+_has, _value, _number, _code, _says = _probes.has, _probes.value, _probes.number, _probes.code, _probes.says
 
 
 async def _etag(who: Client, ids: dict[str, str]) -> bool:

@@ -39,7 +39,7 @@ async def migrations(_request: Request) -> dict[str, Any]:
     return {"migrations": []}
 
 
-@SERVICE.route("GET", "/servers/{server_id}/migrations", who="admin", since="2.23")
+@SERVICE.route("GET", "/servers/{server_id}/migrations", who="admin", since=str(since.MIGRATIONS_OF_SERVER))
 async def migrations_of_server(request: Request) -> dict[str, Any]:
     await _server(request)
     return {"migrations": []}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from cyclades.api.compute import since
 from cyclades.api.compute.service import SERVICE
 from cyclades.api.http.request import Request
 from cyclades.api.http.service import Who
@@ -14,6 +15,8 @@ from cyclades.model.errors import Forbidden, Invalid, NotFound, Refusal
 from cyclades.store import servers
 
 _ACTION = "/servers/{server_id}/action"
+_ADDRESSES_UNTIL = since.before(since.ADDRESS_ACTIONS_GONE)
+_CONSOLES_UNTIL = since.before(since.REMOTE_CONSOLES)
 
 Handler = Callable[[Request], Awaitable[None]]
 
@@ -80,25 +83,26 @@ _ACTIONS: dict[str, tuple[Handler, Who, str | None, str | None]] = {
     "os-migrateLive": (_MOVED, "admin", None, None),
     "evacuate": (_MOVED, "admin", None, None),
     "changePassword": (_PASSWORD, "member", None, None),
-    "trigger_crash_dump": (_CRASHED, "member", "2.17", None),
-    "addFixedIp": (_PLUGGED, "member", None, "2.43"),
-    "removeFixedIp": (_PLUGGED, "member", None, "2.43"),
+    "trigger_crash_dump": (_CRASHED, "member", str(since.CRASH_DUMP), None),
+    "addFixedIp": (_PLUGGED, "member", None, _ADDRESSES_UNTIL),
+    "removeFixedIp": (_PLUGGED, "member", None, _ADDRESSES_UNTIL),
     "resetNetwork": (_PLUGGED, "admin", None, None),
     "injectNetworkInfo": (_PLUGGED, "admin", None, None),
-    "addFloatingIp": (_NO_ADDRESS, "member", None, "2.43"),
-    "removeFloatingIp": (_NO_ADDRESS, "member", None, "2.43"),
+    "addFloatingIp": (_NO_ADDRESS, "member", None, _ADDRESSES_UNTIL),
+    "removeFloatingIp": (_NO_ADDRESS, "member", None, _ADDRESSES_UNTIL),
     "addSecurityGroup": (_NO_GROUP, "member", None, None),
     "removeSecurityGroup": (_NO_GROUP, "member", None, None),
-    "os-getVNCConsole": (_NO_CONSOLE, "member", None, "2.5"),
-    "os-getSPICEConsole": (_NO_CONSOLE, "member", None, "2.5"),
-    "os-getRDPConsole": (_NO_CONSOLE, "member", None, "2.5"),
-    "os-getSerialConsole": (_NO_CONSOLE, "member", None, "2.5"),
+    "os-getVNCConsole": (_NO_CONSOLE, "member", None, _CONSOLES_UNTIL),
+    "os-getSPICEConsole": (_NO_CONSOLE, "member", None, _CONSOLES_UNTIL),
+    "os-getRDPConsole": (_NO_CONSOLE, "member", None, _CONSOLES_UNTIL),
+    "os-getSerialConsole": (_NO_CONSOLE, "member", None, _CONSOLES_UNTIL),
 }
 
 for _name, (_handler, _who, _since, _until) in _ACTIONS.items():
     SERVICE.route("POST", _ACTION, who=_who, action=_name, since=_since, until=_until)(_handler)
 
-SERVICE.route("POST", "/servers/{server_id}/remote-consoles", who="member", since="2.6")(_NO_CONSOLE)
+_with_consoles = str(since.REMOTE_CONSOLES)
+SERVICE.route("POST", "/servers/{server_id}/remote-consoles", who="member", since=_with_consoles)(_NO_CONSOLE)
 SERVICE.route("POST", "/servers/{server_id}/os-interface", who="member")(_PLUGGED)
 SERVICE.route("DELETE", "/servers/{server_id}/os-interface/{port_id}", who="member")(_PLUGGED)
 SERVICE.route("GET", "/servers/{server_id}/diagnostics", who="admin")(_DIAGNOSED)

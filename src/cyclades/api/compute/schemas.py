@@ -17,6 +17,13 @@ HOSTNAME: Schema = {
     "maxLength": 63,
     "pattern": "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$",
 }
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+HOSTNAME_WITH_DOMAIN: Schema = {
+    "type": "string",
+    "minLength": 2,
+    "maxLength": 255,
+    "pattern": f"^{_LABEL}(\\.{_LABEL})*$",
+}
 TAG: Schema = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/\\x00-\\x1f]*$"}
 MOST_TAGS = 50  # of one server
 TAGS: Schema = {"type": "array", "items": TAG, "maxItems": MOST_TAGS}

@@ -15,6 +15,7 @@ from cyclades.api.compute.schemas import (
     DESCRIPTION,
     DISK_CONFIG,
     HOSTNAME,
+    HOSTNAME_WITH_DOMAIN,
     IPV4,
     IPV6,
     METADATA,
@@ -42,6 +43,10 @@ from cyclades.store.database import Tx
 from cyclades.store.schema import image
 
 _MOST_AT_ONCE = 32  # servers of one request
+
+
+def _hostname(version: Version) -> Schema:
+    return HOSTNAME_WITH_DOMAIN if version >= since.HOSTNAME_WITH_DOMAIN else HOSTNAME
 
 
 def _create(version: Version) -> Schema:
@@ -90,7 +95,7 @@ def _create(version: Version) -> Schema:
     if version >= since.SERVER_HOST_ASKED:
         properties |= {"host": NAME_NOT_EMPTY, "hypervisor_hostname": NAME_NOT_EMPTY}
     if version >= since.SERVER_HOSTNAME:
-        properties["hostname"] = HOSTNAME
+        properties["hostname"] = _hostname(version)
     hints = {"OS-SCH-HNT:scheduler_hints": OBJECT_OR_NULL, "os:scheduler_hints": OBJECT_OR_NULL}
     return closed({"server": closed(properties, *required), **hints}, "server")
 
@@ -273,7 +278,7 @@ def _update(version: Version) -> Schema:
     if version >= since.SERVER_DESCRIPTION:
         properties["description"] = DESCRIPTION
     if version >= since.SERVER_HOSTNAME:
-        properties["hostname"] = HOSTNAME
+        properties["hostname"] = _hostname(version)
     return closed({"server": closed(properties)}, "server")
 
 

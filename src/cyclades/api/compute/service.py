@@ -6,7 +6,13 @@ from cyclades.api.http.errors import compute_code, fault_body
 from cyclades.api.http.service import Service
 from cyclades.api.http.versions import Version, Versions
 
-VERSIONS = Versions("compute", Version(2, 1), Version(2, 101), legacy="x-openstack-nova-api-version")
+VERSIONS = Versions(
+    "compute",
+    Version(2, 1),
+    Version(2, 101),
+    legacy="x-openstack-nova-api-version",
+    legacy_request_id="x-compute-request-id",
+)
 
 SERVICE = Service(
     "compute",

@@ -352,6 +352,8 @@ class _Exchange:
             headers.append((b"openstack-api-version", f"{versions.name} {version}".encode()))
             if versions.legacy:
                 headers.append((versions.legacy.encode(), version.encode()))
+            if versions.legacy_request_id:
+                headers.append((versions.legacy_request_id.encode(), self.request_id.encode()))
             vary = "OpenStack-API-Version" + (f", {versions.legacy}" if versions.legacy else "")
             headers.append((b"vary", vary.encode()))
         for name, value in (answer.headers or {}).items():

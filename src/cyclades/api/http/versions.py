@@ -24,6 +24,7 @@ class Versions(NamedTuple):
     least: Version
     most: Version
     legacy: str | None = None
+    legacy_request_id: str | None = None  # the header that had a request's id before all services had the same
 
     def chosen(self, header: str | None, legacy: str | None) -> Version | None:
         """The version that a request asks for; the least when it asks for none, None when it cannot be had."""

@@ -74,6 +74,13 @@ async def show(request: Request) -> dict[str, Any]:
     return views.image(await request.db.read(lambda tx: images.get(tx, request.caller, request.ids["image_id"])))
 
 
+@SERVICE.route("GET", "/v2/images/{image_id}/tasks", who="reader")
+async def tasks(request: Request) -> dict[str, Any]:
+    """Glance's tasks are how images are imported, which they are not here."""
+    await request.db.read(lambda tx: images.get(tx, request.caller, request.ids["image_id"]))
+    return {"tasks": []}
+
+
 @SERVICE.route("PATCH", "/v2/images/{image_id}", who="member", body=patch.BODY)
 async def update(request: Request) -> dict[str, Any]:
     changes = patch.changes(request.headers.get("content-type", ""), request.body)

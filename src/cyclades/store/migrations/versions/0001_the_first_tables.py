@@ -272,7 +272,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("description", sa.Text(), nullable=True),
-        sa.Column("hostname", sa.String(length=63), nullable=False),
+        sa.Column("hostname", sa.String(length=255), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("task_state", sa.String(length=32), nullable=True),
         sa.Column("power", sa.String(length=16), nullable=False),
