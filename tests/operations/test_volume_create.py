@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from tests.crash.scenarios_volume_data import a_snapshot, a_volume
+from tests.crash.scenarios import a_volume
+from tests.crash.scenarios_volume_data import a_snapshot
 from tests.crash.stage import stage
 
 from cyclades.operations import snapshot_delete, volume_create, volume_delete
