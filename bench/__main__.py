@@ -12,7 +12,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import attaching, fill, making, starting, throughput
+from bench import attaching, fill, making, servers, starting, throughput
 from bench.cloud import Cloud
 from bench.endpoint import Broken, Endpoint, login
 from bench.figures import Report, ms
@@ -63,6 +63,9 @@ async def _inside(options: Options, report: Report, found: Throughput, cloud: Cl
     if "attach" in options.parts:
         with console.status("attaching volumes to a guest"):
             await attaching.measure(options, report, endpoint, cloud)
+    if "servers" in options.parts:
+        with console.status("starting servers with volumes"):
+            await servers.measure(options, report, endpoint, cloud)
     if "requests" not in options.parts:
         return
     for volumes in options.volumes:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from bench import guest_image
 from bench.cloud import Cloud
 from bench.endpoint import PATIENCE, Broken, Endpoint, Service
 from bench.figures import Report, ms, p50, spread
@@ -22,7 +22,6 @@ from cyclades.backends.local.qmp import Monitor, connected
 from cyclades.model.units import GIB
 from cyclades.pools.qcow2 import header
 
-_BUILD = Path(__file__).parents[1] / "guest" / "build"
 _LOOK = 0.001  # seconds between looks at the console
 _OUR_TARGET = 200  # on the guest's SCSI bus, far from those of its volumes
 
@@ -59,22 +58,13 @@ async def measure(options: Options, report: Report, endpoint: Endpoint, cloud: C
 
 async def _boot(endpoint: Endpoint, compute: Service) -> str:
     """The id of a server whose guest boots."""
-    image = endpoint.image
-    assert image is not None
-    about = {"name": "bench", "disk_format": "qcow2", "container_format": "bare"}
-    image_id = (await image.ask("POST", "/images", about))["id"]
-    await image.ask("PUT", f"/images/{image_id}/file", _guest_image())
+    image_id = await guest_image.upload(endpoint)
     flavors = (await compute.ask("GET", "/flavors/detail"))["flavors"]
     flavor = min((each for each in flavors if each["ram"] >= 96), key=lambda each: int(each["ram"]))
     wanted = {"name": "bench", "imageRef": image_id, "flavorRef": flavor["id"], "networks": "auto"}
     server_id = str((await compute.ask("POST", "/servers", {"server": wanted}))["server"]["id"])
     await compute.until(f"/servers/{server_id}", "server", "ACTIVE")
     return server_id
-
-
-def _guest_image() -> bytes:
-    built = subprocess.run([str(_BUILD)], check=True, stdout=subprocess.PIPE, text=True)
-    return Path(built.stdout.strip()).read_bytes()
 
 
 async def _attach(

@@ -71,13 +71,13 @@ class Cloud:
         for directory in (self.directory / "servers").glob("[!.]*"):
             await process.kill(Home(directory))
 
-    async def endpoint(self) -> Endpoint:
-        """As the user of the project `demo`."""
-        openrc = (self.directory / "openrc-demo").read_text()
+    async def endpoint(self, user: str = "demo") -> Endpoint:
+        """As the user of the project of the same name; the other one is `admin`."""
+        openrc = (self.directory / ("openrc" if user == "admin" else f"openrc-{user}")).read_text()
         password = re.search(r"^export OS_PASSWORD=(.+)$", openrc, re.MULTILINE)
         assert password is not None
         url = f"http://127.0.0.1:{self._port}/identity/v3"
-        return await login(Login(url, "demo", password[1], "demo", "Default", "Default", None), pause=PAUSE)
+        return await login(Login(url, user, password[1], user, "Default", "Default", None), pause=PAUSE)
 
     def home(self, server_id: str) -> Home:
         return Home(self.directory / "servers" / server_id)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("start", "create", "clone", "attach", "requests")
-OURS_ONLY = ("start", "attach")  # they look into a process, a console and a monitor
+PARTS = ("start", "create", "clone", "attach", "servers", "requests")
+OURS_ONLY = ("start", "attach", "servers")  # they look into a process, a console and a monitor
 _OUR_VOLUMES, _OUR_MADE = (1_000, 100_000), 2_000
 _FOREIGN_VOLUMES, _FOREIGN_MADE = (50,), 10  # made one by one, under a quota, and deleted again
 
