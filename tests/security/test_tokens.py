@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +81,46 @@ async def test_another_clouds_tokens_are_refused(tokens: Tokens, tmp_path: Path)
     others = Tokens(Keys(tmp_path / "others"), tokens.revocations, seconds=60)
     with pytest.raises(Unauthorized):
         tokens.check(others.issue(USER, seen=0)[0])
+
+
+def _part(value: bytes | dict[str, Any]) -> str:
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+async def test_no_other_key_of_ours_signs_tokens(tokens: Tokens) -> None:
+    _, payload, _ = tokens.issue(USER, seen=0)[0].split(".")
+    key = tokens.keys.current("secrets")
+    signed = f"{_part({'alg': 'HS256', 'kid': key.id})}.{payload}"
+    signature = hmac.digest(key.secret, signed.encode(), "sha256")
+    with pytest.raises(Unauthorized) as refused:
+        tokens.check(f"{signed}.{_part(signature)}")
+    assert refused.value.rule == "token-unknown-key"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"", b"null", b"1", b'"x"', b"[1]", b"\xff\xfe", b"[" * 1500, b'{"a":' * 300, b'{"alg":"HS256","kid":"\\ud800"}',
+        b'{"alg":"HS256","kid":' + b"9" * 1400 + b"}", {"kid": "KID"}, {"alg": None, "kid": "KID"},
+        {"alg": "none", "kid": "KID"}, {"alg": ["HS256"], "kid": "KID"}, {"alg": {"a": 1}, "kid": "KID"},
+        {"alg": "RS256", "kid": "KID"}, {"alg": "HS256", "kid": "KID", "b64": False},
+        {"alg": "HS256", "kid": "KID", "crit": ["b64"], "b64": False}, {"alg": "HS256", "kid": "KID", "crit": 5},
+        {"alg": "HS256", "kid": "KID\0"}, {"alg": "HS256", "kid": "x" * 1000}, {"alg": "HS256", "kid": "../KID"},
+        {"alg": "HS256", "kid": "KID", "typ": 5},
+    ],
+)  # fmt: skip
+async def test_a_header_of_somebodys_own_making(tokens: Tokens, head: bytes | dict[str, Any]) -> None:
+    token, _ = tokens.issue(USER, seen=0)
+    _, payload, signature = token.split(".")
+    if isinstance(head, dict):
+        key_id = tokens.keys.current("tokens").id
+        head = {name: value.replace("KID", key_id) if isinstance(value, str) else value for name, value in head.items()}
+    for rest in (f".{payload}.{signature}", "..", ".", "", f".{payload}."):
+        with pytest.raises(Unauthorized) as refused:
+            tokens.check(_part(head) + rest)
+        assert refused.value.message == "The request you have made requires authentication."
+    assert tokens.check(token).user_id == USER
 
 
 async def test_what_is_remembered_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ class Tokens:
                 raise _refusal("unknown-key")
             signed: dict[str, Any] = _jws.decode_complete(token, key.secret, [_ALGORITHM])
             return _claims(msgspec.json.decode(signed["payload"], type=_Payload))
-        except (jwt.InvalidTokenError, msgspec.DecodeError, ValueError) as error:
+        except (jwt.InvalidTokenError, msgspec.DecodeError, ValueError, RecursionError) as error:
             raise _refusal("forged") from error
 
     def _remember(self, token: str, claims: Claims) -> None:
