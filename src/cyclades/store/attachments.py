@@ -81,12 +81,17 @@ def of_server(tx: Tx, server_id: str) -> list[Row[Any]]:
     return of_servers(tx, [server_id]).get(server_id, [])
 
 
-def of_servers(tx: Tx, server_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
-    """The attachments of each of these servers, in one query."""
+# What a list of servers shows of each.
+LISTED = (attachment.c.server_id, attachment.c.volume_id, attachment.c.delete_on_termination, attachment.c.is_root)
+
+
+def of_servers(tx: Tx, server_ids: Iterable[str], *columns: sa.Column[Any]) -> dict[str, list[Row[Any]]]:
+    """The attachments of each of these servers, in one query; with `columns`, which have `server_id`, only those."""
     ids = list(server_ids)
     found: dict[str, list[Row[Any]]] = {}
     if ids:
-        wanted = sa.select(attachment).where(attachment.c.server_id.in_(ids), _ALIVE).order_by(attachment.c.disk_index)
+        mine = sa.and_(attachment.c.server_id.in_(ids), _ALIVE)
+        wanted = sa.select(*columns or attachment.c).where(mine).order_by(attachment.c.disk_index)
         for row in tx.execute(wanted):
             found.setdefault(row.server_id, []).append(row)
     return found

@@ -209,7 +209,7 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     def read(tx: Tx) -> dict[str, Any]:
         rows, more = servers.page(tx, server_filters.found(tx, request), wanted)
         if detail:
-            attached = attachments.of_servers(tx, [row.id for row in rows])
+            attached = attachments.of_servers(tx, [row.id for row in rows], *attachments.LISTED)
             images = _image_properties(tx, request, rows)
             answer = {
                 "servers": [

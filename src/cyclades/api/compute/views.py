@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
@@ -147,7 +148,12 @@ def _for_admins(request: Request, row: Row[Any]) -> dict[str, Any]:
 
 def host_id(row: Row[Any]) -> str:
     """The same for all of a project's servers on one backend, and telling nothing more about it."""
-    return hashlib.sha224(f"{row.project_id}{row.backend}".encode()).hexdigest()
+    return _host_id(row.project_id, row.backend)
+
+
+@lru_cache
+def _host_id(project_id: str, backend: str) -> str:
+    return hashlib.sha224(f"{project_id}{backend}".encode()).hexdigest()
 
 
 def _image(request: Request, row: Row[Any], properties: dict[str, Any] | None) -> Any:
@@ -178,9 +184,11 @@ def addresses(row: Row[Any]) -> dict[str, list[dict[str, Any]]]:
     """The guest's own address as a fixed one; as a floating one the host's that leads to it."""
     found: list[dict[str, Any]] = []
     for nic in row.nics:
-        for address, kind in ((nic["address"], "fixed"), (nic["forward"], "floating")):
-            mac = {"OS-EXT-IPS-MAC:mac_addr": nic["mac"], "OS-EXT-IPS:type": kind}
-            found.append({"addr": address, "version": 4, **mac})
+        mac = nic["mac"]
+        found += [
+            {"addr": address, "version": 4, "OS-EXT-IPS-MAC:mac_addr": mac, "OS-EXT-IPS:type": kind}
+            for address, kind in ((nic["address"], "fixed"), (nic["forward"], "floating"))
+        ]
     return {NETWORK_NAME: found} if found else {}
 
 
