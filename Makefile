@@ -1,5 +1,5 @@
 # `make demo` and `make test` install what they need by themselves.
-.PHONY: install packages lock test test-all test-tempest test-clients demo bench lint clean
+.PHONY: install packages lock test test-all test-tempest test-clients test-openapi demo bench lint clean
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
@@ -15,6 +15,7 @@ help:
 	@echo "make test-all     the tests with every crash case"
 	@echo "make test-tempest OpenStack's own tests of the volume, identity and image APIs (ARGS='--help')"
 	@echo "make test-clients the tests of the openstack command, and the cinder command"
+	@echo "make test-openapi   schemathesis against the OpenAPI documents (ARGS='--seed 1 --examples 100' for longer)"
 	@echo "make bench        how fast it is (ARGS='--help' says what it can measure)"
 	@echo "make lint         style and types"
 	@echo "make install      only what the others need: Debian packages, and Python ones in .venv"
@@ -56,6 +57,9 @@ test-tempest: install $(CONFORMANCE)
 test-clients: install $(CONFORMANCE)
 	$(PYTHON) -m tests.conformance.run_openstackclient
 	.venv/bin/pytest tests/conformance $(ARGS)
+
+test-openapi: install $(CONFORMANCE)
+	$(PYTHON) -m tests.conformance.run_openapi $(ARGS)
 
 demo: install
 	$(PYTHON) demo/demo.py $(ARGS)

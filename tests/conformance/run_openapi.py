@@ -1,23 +1,34 @@
 """Schemathesis: what each service's OpenAPI document says, tried against a cloud of our own: `make test-openapi`.
 
-Makes requests from the document, good and bad ones, and sequences of them, as an admin; fails on an answer of 500 or
-more, on a status, content type or body that the document does not have, and on a path that does not know its methods.
-`--seed` repeats a run, `--examples` makes it longer.
+Makes requests from the document, good and bad ones, and sequences of them, as an admin and as a member. Fails on an
+answer of 500 or more, on a status, content type, header or body that the document does not have, on a method that is
+answered although the document has none, and on an answer to who brings no token. `--seed` repeats a run, `--examples`
+makes it longer.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.clouds import Cloud
+from tests.clouds import Cloud, User
+from tests.conformance import openapi_things
+from tests.conformance.openapi_things import FED, FED_ALONE, POOLS, Things
 
 _ST = Path(__file__).parents[2] / ".venv-conformance" / "bin" / "st"
-SERVICES = ("volume/v3",)
+_HOOKS = Path(__file__).with_name("openapi_hooks.py")
+_SEED = 20261124
+_EXAMPLES = 12
 _CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -29,28 +40,76 @@ _CHECKS = (
 )
 
 
+@dataclass(frozen=True)
+class Service:
+    """`share` of the examples is enough for it. `version` is what its clients ask for."""
+
+    path: str
+    share: float = 1.0
+    version: str | None = None
+
+
+SERVICES = (Service("volume/v3", version="volume 3.71"),)
+
+
+@dataclass
+class Outcome:
+    passed: int = 0
+    failed: int = 0
+
+    def add(self, report: dict[str, Any]) -> None:
+        cases = report["test_cases"]
+        # What could not be tried at all has failed, too.
+        failed = cases["with_failures"] + cases["errored"] + sum(error["count"] for error in report["errors"])
+        self.failed += failed if report["exit_code"] == 0 else max(failed, 1)
+        self.passed += cases["generated"] - cases["with_failures"]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=20261124, help="of what is made up")
-    parser.add_argument("--examples", type=int, default=25, help="requests made for each operation, at most")
+    parser.add_argument("services", nargs="*", help="only these, by their paths (volume/v3)")
+    parser.add_argument("--seed", type=int, default=_SEED, help="of what is made up")
+    parser.add_argument("--examples", type=int, default=_EXAMPLES, help="requests made for each operation, at most")
     parser.add_argument("--keep", type=Path, help="a directory for all files, left there to look at")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # by the ways that end what was started
+    begun, outcome = time.monotonic(), Outcome()
     with contextlib.ExitStack() as held:
         directory = given.keep or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="cyclades-openapi-")))
-        cloud = Cloud(directory / "cloud")
-        try:
-            cloud.start()
-            return max(_try(cloud, service, given.seed, given.examples) for service in SERVICES)
-        finally:
-            cloud.end()
+        pools = json.dumps([{"name": name} for name in POOLS])
+        cloud = Cloud(directory / "cloud", CYCLADES_POOLS=pools)
+        held.callback(cloud.end)
+        cloud.start()
+        admin, member = cloud.user("openrc"), cloud.user("openrc-demo")
+        for name, user, other in (("member", member, admin), ("admin", admin, member)):
+            things = openapi_things.make(user, other, admin)
+            for service in SERVICES:
+                if given.services and service.path not in given.services:
+                    continue
+                workspace = directory / f"{name}-{service.path.replace('/', '-')}"
+                workspace.mkdir(parents=True)
+                print(f"\n=== {service.path}, as {name}", flush=True)
+                examples = max(1, round(given.examples * service.share))
+                outcome.add(_try(workspace, cloud, service, user, things, given.seed, examples))
+    print(f"\n{outcome.passed} passed, {outcome.failed} failed in {time.monotonic() - begun:.0f} s", flush=True)
+    return 0 if outcome.failed == 0 else 1
 
 
-def _try(cloud: Cloud, service: str, seed: int, examples: int) -> int:
-    url = f"{cloud.url}/{service}/openapi.json"
-    words = [str(_ST), "run", url, "--header", f"X-Auth-Token: {cloud.user('openrc').token}"]
+def _try(
+    workspace: Path, cloud: Cloud, service: Service, user: User, things: Things, seed: int, examples: int
+) -> dict[str, Any]:
+    """Returns its report."""
+    given = {"version": service.version, "things": things, "fed": FED, "fed_alone": FED_ALONE}
+    environment = {**os.environ, "CYCLADES_OPENAPI_THINGS": json.dumps(given), "SCHEMATHESIS_HOOKS": str(_HOOKS)}
+    report = workspace / "report.json"
+    words: list[str] = [str(_ST), "run", f"{cloud.url}/{service.path}/openapi.json"]
+    words += ["--header", f"X-Auth-Token: {user.token}"]
     words += ["--seed", str(seed), "--max-examples", str(examples), "--checks", ",".join(_CHECKS)]
-    words += ["--request-timeout", "60", "--continue-on-failure"]
-    return subprocess.run(words, check=False, cwd=cloud.data).returncode
+    words += ["--request-timeout", "60", "--continue-on-failure", "--warnings", "off", "--no-color"]
+    words += ["--report", "json", "--report-json-path", str(report)]
+    subprocess.run(words, check=False, cwd=workspace, env=environment)
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
 
 
 if __name__ == "__main__":

@@ -1,0 +1,210 @@
+"""What there is in a cloud whose API schemathesis tries: without it, nearly all that it asks for is not there.
+
+`openapi_hooks.py` puts their ids into its requests.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from tests.clouds import User
+from tests.processes import wait_until
+
+from cyclades.model.names import unmanaged_disk
+
+Things = dict[str, list[str | int]]
+
+POOLS = ("local", "second")
+_VOLUME = "/volume/v3"
+_NEWEST = {"OpenStack-API-Version": "volume 3.71"}
+_DATA = b"0123456789abcdef" * 4096
+
+# Parameter or field of a body → which things it may name.
+FED = {
+    "path.volume_id": "volumes",
+    "path.snapshot_id": "snapshots",
+    "path.type_id": "types",
+    "path.attachment_id": "attachments",
+    "path.message_id": "messages",
+    "path.transfer_id": "transfers",
+    "path.project_id": "projects",
+    "path.host": "hosts",
+    "path.class_name": "classes",
+    "path.key": "keys",
+    "query.host": "hosts",
+    "query.marker": "volumes",
+    "query.volume_type": "types",
+    "body.host": "hosts",
+    "body.binary": "binaries",
+    "body.addProjectAccess.project": "projects",
+    "body.removeProjectAccess.project": "projects",
+    "body.attachment.volume_uuid": "volumes",
+    "body.default_type.volume_type": "types",
+    "body.os-detach.attachment_id": "attachments",
+    "body.os-extend.new_size": "sizes",
+    "body.os-force_detach.attachment_id": "attachments",
+    "body.os-reimage.image_id": "images",
+    "body.os-reset_status.attach_status": "attach_statuses",
+    "body.os-reset_status.migration_status": "migration_statuses",
+    "body.os-reset_status.status": "statuses",
+    "body.os-retype.new_type": "types",
+    "body.os-unset_image_metadata.key": "keys",
+    "body.os-update_snapshot_status.status": "statuses",
+    "body.reassign.project": "projects",
+    "body.revert.snapshot_id": "snapshots",
+    "body.snapshot.ref": "disks",
+    "body.snapshot.volume_id": "volumes",
+    "body.transfer.volume_id": "volumes",
+    "body.volume.host": "hosts",
+    "body.volume.imageRef": "images",
+    "body.volume.ref": "disks",
+    "body.volume.size": "sizes",
+    "body.volume.snapshot_id": "snapshots",
+    "body.volume.source_volid": "volumes",
+    "body.volume.volume_type": "types",
+}
+_TRANSFERS = ("/os-volume-transfer", "/volume-transfers")
+# What such an operation is asked for is gone afterwards: it gets things of its own.
+_ENDS: dict[str, str] = {
+    "DELETE /volumes/{volume_id}": "volumes",
+    "POST /volumes/{volume_id}/action#os-force_delete": "volumes",
+    "POST /volumes/{volume_id}/action#os-unmanage": "volumes",
+    "POST /volumes/{volume_id}/action#reassign": "volumes",
+    "DELETE /snapshots/{snapshot_id}": "snapshots",
+    "POST /snapshots/{snapshot_id}/action#os-force_delete": "snapshots",
+    "POST /snapshots/{snapshot_id}/action#os-unmanage": "snapshots",
+    "DELETE /types/{type_id}": "types",
+    "DELETE /attachments/{attachment_id}": "attachments",
+    "DELETE /messages/{message_id}": "messages",
+}
+# Name of an operation → what only its own parameters may name.
+FED_ALONE: dict[str, dict[str, str]] = {
+    **{name: {f"path.{kind.removesuffix('s')}_id": f"ending_{kind}"} for name, kind in _ENDS.items()},
+    **{
+        f"POST {path}/{{transfer_id}}/accept": {
+            "path.transfer_id": f"offered{path}",
+            "body.accept.auth_key": f"key{path}",
+        }
+        for path in _TRANSFERS
+    },
+}
+
+
+def make(user: User, other: User, admin: User) -> Things:
+    """Things of `user`'s project; `other` is of another one, which offers it volumes."""
+    mine, theirs = _Project(user), _Project(other)
+    types = [_type(admin, f"{mine.id} {n}", {"k": "v"}, public=n % 2 == 0) for n in range(8)]
+    image_id = user.new_image(_DATA, "raw")
+    volumes = mine.volumes(12, metadata={"k": "v"}) + mine.volumes(4, volume_type=types[0])
+    volumes += mine.volumes(4, imageRef=image_id)
+    for volume_id in volumes:
+        _act(user, volume_id, "os-set_image_metadata", {"metadata": {"k": "v"}})
+    snapshots = [mine.snapshot(volume_id) for volume_id in volumes[:16]]
+    attachments = [mine.attach(volume_id) for volume_id in mine.volumes(10)]
+    ending = mine.volumes(16)
+    offers = {path: theirs.offer(volume_id) for path, volume_id in zip(_TRANSFERS, theirs.volumes(2), strict=True)}
+    messages = mine.fail(6, _type(admin, f"{mine.id} for nobody", {"vendor_name": "nobody"}))
+    return {
+        "volumes": volumes + [mine.complete(attachment_id) for attachment_id in attachments[:3]],
+        "ending_volumes": ending,
+        "snapshots": snapshots[:8],
+        "ending_snapshots": snapshots[8:],
+        "types": types[:5],
+        "ending_types": types[5:],
+        "attachments": attachments[:7],
+        "ending_attachments": attachments[7:],
+        "messages": messages[:3],
+        "ending_messages": messages[3:],
+        "transfers": [mine.offer(volume_id)["id"] for volume_id in mine.volumes(6)],
+        **{f"offered{path}": [offer["id"]] for path, offer in offers.items()},
+        **{f"key{path}": [offer["auth_key"]] for path, offer in offers.items()},
+        "images": [image_id],
+        "disks": [_let_go(admin, volume_id) for volume_id in mine.volumes(4)],
+        "projects": [_project(admin, mine), mine.id],
+        "hosts": ["cyclades@second", "cyclades@second#second", "cyclades@local#local"],
+        "binaries": ["cinder-volume"],
+        "classes": ["default"],
+        "keys": ["k", "v"],
+        "sizes": [1, 2, 3],
+        "statuses": ["available", "error", "in-use", "maintenance", "creating"],
+        "attach_statuses": ["attached", "detached"],
+        "migration_statuses": ["none"],
+    }
+
+
+class _Project:
+    """What a user makes there."""
+
+    def __init__(self, user: User) -> None:
+        self._user = user
+        (project,) = user.ask("GET", "/identity/v3/auth/projects")["projects"]
+        self.id = str(project["id"])
+
+    def volumes(self, count: int, **values: Any) -> list[str]:
+        made = [self._user.make_volume(**values) for _ in range(count)]
+        for volume_id in made:
+            self._user.until_volume(volume_id, "available")
+        return made
+
+    def snapshot(self, volume_id: str) -> str:
+        asked = {"volume_id": volume_id, "metadata": {"k": "v"}}
+        snapshot_id = str(_new(self._user, "/snapshots", snapshot=asked)["id"])
+        path = f"{_VOLUME}/snapshots/{snapshot_id}"
+        wait_until("a snapshot", lambda: self._user.ask("GET", path)["snapshot"]["status"] == "available")
+        return snapshot_id
+
+    def attach(self, volume_id: str) -> str:
+        asked = {"volume_uuid": volume_id, "instance_uuid": str(uuid.uuid4()), "connector": {"host": "far"}}
+        return str(_new(self._user, "/attachments", attachment=asked)["id"])
+
+    def complete(self, attachment_id: str) -> str:
+        """The volume, which is in use then."""
+        path = f"{_VOLUME}/attachments/{attachment_id}"
+        self._user.ask("POST", f"{path}/action", {"os-complete": {}}, headers=_NEWEST)
+        return str(self._user.ask("GET", path, headers=_NEWEST)["attachment"]["volume_id"])
+
+    def offer(self, volume_id: str) -> Any:
+        return _new(self._user, "/volume-transfers", transfer={"volume_id": volume_id})
+
+    def fail(self, count: int, volume_type: str) -> list[str]:
+        """Messages that say so."""
+        for _ in range(count):
+            self._user.make_volume(volume_type=volume_type)
+
+        def told() -> list[str]:
+            found = self._user.ask("GET", f"{_VOLUME}/messages", headers=_NEWEST)["messages"]
+            return [one["id"] for one in found] if len(found) >= count else []
+
+        return wait_until("messages", told)
+
+
+def _new(user: User, path: str, **body: Any) -> Any:
+    """What is answered, without the key that it stands under."""
+    (made,) = user.ask("POST", f"{_VOLUME}{path}", body, headers=_NEWEST).values()
+    return made
+
+
+def _type(admin: User, name: str, specs: dict[str, str], *, public: bool = True) -> str:
+    asked = {"name": name, "extra_specs": specs, "os-volume-type-access:is_public": public}
+    return str(_new(admin, "/types", volume_type=asked)["id"])
+
+
+def _act(user: User, volume_id: str, action: str, values: Any) -> None:
+    user.ask("POST", f"{_VOLUME}/volumes/{volume_id}/action", {action: values})
+
+
+def _let_go(admin: User, volume_id: str) -> str:
+    """The name of the disk, which anybody may adopt."""
+    _act(admin, volume_id, "os-unmanage", {})
+    path = f"{_VOLUME}/volumes/{volume_id}"
+    wait_until("it is let go of", lambda: admin.request("GET", path).status_code == 404)
+    return unmanaged_disk(volume_id)
+
+
+def _project(admin: User, own: _Project) -> str:
+    """Another project. `own` gets limits of its own, that nobody else's take away what is tried there."""
+    limits = dict.fromkeys(("volumes", "gigabytes", "snapshots"), -1)
+    admin.ask("PUT", f"{_VOLUME}/os-quota-sets/{own.id}", {"quota_set": limits})
+    made = admin.ask("POST", "/identity/v3/projects", {"project": {"name": f"beside {own.id}"}})
+    return str(made["project"]["id"])
