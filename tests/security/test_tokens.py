@@ -101,7 +101,8 @@ async def test_no_other_key_of_ours_signs_tokens(tokens: Tokens) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"", b"null", b"1", b'"x"', b"[1]", b"\xff\xfe", b"[" * 1500, b'{"a":' * 300, b'{"alg":"HS256","kid":"\\ud800"}',
+        b"", b"null", b"1", b'"x"', b"[1]", b"\xff\xfe", b"[" * 1500,
+        b'{"a":' * 300, b'{"alg":"HS256","kid":"\\ud800"}',
         b'{"alg":"HS256","kid":' + b"9" * 1400 + b"}", {"kid": "KID"}, {"alg": None, "kid": "KID"},
         {"alg": "none", "kid": "KID"}, {"alg": ["HS256"], "kid": "KID"}, {"alg": {"a": 1}, "kid": "KID"},
         {"alg": "RS256", "kid": "KID"}, {"alg": "HS256", "kid": "KID", "b64": False},
