@@ -175,7 +175,7 @@ async def test_the_audit_tells_who_keeps_a_status(cloud: Stage) -> None:
     volume_id = await a_blank_volume(cloud)
     for held_since, state, text in (
         (None, "attaching", "is attaching, and no operation owns it"),
-        (1, "available", "is available, yet marked as held by a client"),
+        (1, "available", "is available, yet marked as held in that"),
     ):
         values = {"status": state, "held_since": held_since}
         await cloud.db.write(lambda tx, values=values: volumes.change(tx, volume_id, **values))  # type: ignore[misc]
