@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclades.model.config_drive import Guest, disk, files, nic
+from cyclades.model.config_drive import Guest, check_user_data, disk, files, nic
+from cyclades.model.errors import Invalid
 
 ID = "0f5d1e4c-8f0e-4d8a-9c7a-3d2b1c0a9f8e"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # all that a database keeps, and more
@@ -82,6 +84,19 @@ def test_user_data_is_given_as_it_came(data: bytes) -> None:
     assert found["cidata"]["user-data"] == found["config-2"]["openstack/latest/user_data"] == data
 
 
+@pytest.mark.parametrize("text", ["A", "AA", "AAA", "AAAAA", "\u0661"])
+def test_what_is_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="base64"):
+        check_user_data(text)
+
+
+@given(st.text(st.sampled_from("AZaz09+/= \n")))
+def test_what_is_taken_can_be_given(text: str) -> None:
+    with suppress(Invalid):
+        check_user_data(text)
+        files(guest(user_data=text))
+
+
 def test_without_user_data_nocloud_has_an_empty_file() -> None:
     """Without the file, cloud-init does not take the drive for one of this form."""
     assert files(guest())["cidata"]["user-data"] == b""
@@ -90,8 +105,8 @@ def test_without_user_data_nocloud_has_an_empty_file() -> None:
 
 def test_devices_are_found_by_their_tags() -> None:
     assert openstack(guest())["devices"] == []
-    told = guest(devices=[disk(ID, 3, "/dev/sdd", "data"), nic("52:54:00:00:00:01", "outside")])
+    told = guest(devices=[disk(ID, 3, "data"), nic("52:54:00:00:00:01", "outside")])
     assert openstack(told)["devices"] == [
-        {"type": "disk", "bus": "scsi", "address": "0:0:3:0", "serial": ID, "path": "/dev/sdd", "tags": ["data"]},
+        {"type": "disk", "bus": "scsi", "address": "0:0:3:0", "serial": ID, "tags": ["data"]},
         {"type": "nic", "bus": "pci", "mac": "52:54:00:00:00:01", "tags": ["outside"]},
     ]

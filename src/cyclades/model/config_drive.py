@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cyclades.model.errors import Invalid
+
 OPENSTACK, NOCLOUD = "config-2", "cidata"  # labels
 
 
@@ -42,13 +44,22 @@ class Guest:
     devices: Sequence[Device] = ()
 
 
-def disk(serial: str, index: int, path: str, tag: str) -> Device:
-    """At `index` on the one SCSI controller; `path` is where a guest that finds its disks in order has it."""
-    return Device("disk", "scsi", tag, {"address": f"0:0:{index}:0", "serial": serial, "path": path})
+def disk(serial: str, index: int, tag: str) -> Device:
+    """At `index` on the one SCSI controller. Without Nova's `path`: guests look for their disks all at once, and name
+    them as they come."""
+    return Device("disk", "scsi", tag, {"address": f"0:0:{index}:0", "serial": serial})
 
 
 def nic(mac: str, tag: str) -> Device:
     return Device("nic", "pci", tag, {"mac": mac})
+
+
+def check_user_data(text: str | None) -> None:
+    """`Invalid` unless `text` is what a guest can be given: base64, in lines or in one."""
+    try:
+        base64.b64decode(text or "")
+    except ValueError as error:
+        raise Invalid("user-data", "User data must be base64.", field="user_data") from error
 
 
 def files(guest: Guest) -> dict[str, dict[str, bytes]]:

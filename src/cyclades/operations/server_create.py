@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cyclades.config import Settings
-from cyclades.model import nics, quota
+from cyclades.model import config_drive, nics, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Failed, Fault, Forbidden, Invalid, NotFound
 from cyclades.model.names import volume_disk
@@ -81,6 +81,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
         )
     if len(asked.metadata) > settings.limits.metadata_items:
         raise Forbidden("metadata-items", f"At most {settings.limits.metadata_items} metadata items are kept.")
+    config_drive.check_user_data(asked.user_data)
     server_id, op_id, backend = new_id(), new_id(), settings.backends[0].name
     backends.require_open(tx, backend)
     number = servers.free_nic_number(tx, backend) if asked.network else None

@@ -148,6 +148,8 @@ async def test_bodies_that_are_refused(member: Client, image_id: str) -> None:
         {"networks": "some"},
         {"security_groups": [{"name": "web"}]},
         {"user_data": "not base64!"},
+        {"user_data": "A"},
+        {"user_data": "AAA"},
         {"availability_zone": "mars"},
         {"metadata": {"a": 1}},
         {"min_count": 0},
