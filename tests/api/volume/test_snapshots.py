@@ -64,6 +64,25 @@ async def test_bad_input(member: Client, asked: dict[str, Any], code: int) -> No
     assert (await member.post(f"{BASE}/snapshots", json={"snapshot": asked})).status_code == code
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"name": "x" * 256}, {"name": "bell\u0007"}, {"name": "nul\u0000"}, {"name": 7}, {"description": 7},
+        {"metadata": {"k": 1}}, {"metadata": {"": "v"}}, {"metadata": {"k": "v" * 256}}, {"metadata": "x"},
+        {"metadata": {str(i): "v" for i in range(200)}}, {"force": "perhaps"}, {"colour": "red"},
+    ],
+)  # fmt: skip
+async def test_bad_fields_change_nothing(
+    member: Client, volume_id: str, asked: dict[str, Any], database: Database
+) -> None:
+    before = await database.read(lambda tx: quotas.usage(tx, PROJECT))
+    answer = await take(member, volume_id, **asked)
+    assert answer.status_code == 400, answer.text
+    assert "badRequest" in answer.json()
+    assert (await member.get(f"{BASE}/snapshots")).json()["snapshots"] == []
+    assert await database.read(lambda tx: quotas.usage(tx, PROJECT)) == before
+
+
 async def test_a_volume_with_snapshots_stays(member: Client, volume_id: str) -> None:
     await take(member, volume_id)
     answer = await member.delete(f"{BASE}/volumes/{volume_id}")

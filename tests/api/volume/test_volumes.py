@@ -9,8 +9,9 @@ import pytest
 from tests.api.volume.conftest import OTHER, PROJECT, As, Client, New
 
 from cyclades.model import quota
-from cyclades.store import quotas
-from cyclades.store.database import Database
+from cyclades.operations.base import new_id
+from cyclades.store import attachments, images, quotas, snapshots
+from cyclades.store.database import Database, Tx
 
 BASE = "/volume/v3"
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -115,6 +116,74 @@ async def test_a_body_that_is_no_request(member: Client, body: bytes) -> None:
 async def test_a_body_over_the_limit(member: Client) -> None:
     answer = await member.post(f"{BASE}/volumes", content=b" " * 300_000)
     assert answer.status_code == 413
+
+
+@pytest.fixture
+async def sources(member: Client, new_volume: New, database: Database) -> dict[str, str]:
+    """A volume, a snapshot and an image, each of 3 GiB, and an image that wants 3 GiB, by the field that names one."""
+    volume_id, snapshot_id, large, wants = await new_volume(size=3), new_id(), new_id(), new_id()
+
+    def rows(tx: Tx) -> None:
+        own = {"project_id": PROJECT, "user_id": "u" * 32}
+        snapshots.add(tx, snapshot_id, volume_id=volume_id, status="available", size=3, metadata={}, **own)
+        form = {"project_id": PROJECT, "status": "active", "visibility": "private", "disk_format": "raw",
+                "container_format": "bare", "name": "one"}  # fmt: skip
+        images.add(tx, large, file=large, size=1, virtual_size=3 << 30, **form)
+        images.add(tx, wants, file=wants, size=1, virtual_size=1, min_disk=3, **form)
+
+    await database.write(rows)
+    return {"source_volid": volume_id, "snapshot_id": snapshot_id, "imageRef": large, "image_id": wants}
+
+
+@pytest.mark.parametrize("field", ["source_volid", "snapshot_id", "imageRef", "image_id"])
+async def test_a_volume_is_no_smaller_than_its_source(
+    member: Client, sources: dict[str, str], field: str, database: Database
+) -> None:
+    before = await database.read(lambda tx: quotas.usage(tx, PROJECT))
+    for size in (1, 2, 0):
+        answer = await member.post(f"{BASE}/volumes", json={"volume": {"size": size, field: sources[field]}})
+        assert answer.status_code == 400
+    assert await database.read(lambda tx: quotas.usage(tx, PROJECT)) == before
+    assert len((await member.get(f"{BASE}/volumes")).json()["volumes"]) == 1
+    assert (await make(member, size=3, **{field: sources[field]}))["size"] == 3
+    assert (await make(member, size=None, **{field: sources[field]}))["size"] == 3
+
+
+async def test_an_attached_volume_is_not_deleted(
+    member: Client, admin: Client, new_volume: New, new_server: New, database: Database
+) -> None:
+    volume_id, server_id, plug_id = await new_volume(status="in-use"), await new_server(), new_id()
+    values = {"project_id": PROJECT, "volume_id": volume_id, "server_id": server_id, "disk_index": 1,
+              "status": "attached", "device": "/dev/sdb", "generation": 1}  # fmt: skip
+    await database.write(lambda tx: attachments.add(tx, plug_id, **values))
+    for query in ("", "?cascade=true", "?force=true"):
+        answer = await member.delete(f"{BASE}/volumes/{volume_id}{query}")
+        assert answer.status_code in (400, 403), answer.text
+    assert (await admin.delete(f"{BASE}/volumes/{volume_id}?cascade=true")).status_code == 400
+    shown = (await member.get(f"{BASE}/volumes/{volume_id}")).json()["volume"]
+    assert (shown["status"], shown["attachments"][0]["server_id"]) == ("in-use", server_id)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"name": "x" * 256}, {"name": "bell\u0007"}, {"name": "nul\u0000"}, {"name": 7}, {"description": "nul\u0000"},
+        {"description": ["x"]}, {"metadata": {"k": 1}}, {"metadata": {"": "v"}}, {"metadata": {"k\u0007": "v"}},
+        {"metadata": {"k": "v" * 256}}, {"metadata": []}, {"metadata": {str(i): "v" for i in range(200)}},
+        {"display_name": "x" * 256}, {},
+    ],
+)  # fmt: skip
+async def test_a_bad_change_changes_nothing(member: Client, asked: dict[str, Any]) -> None:
+    made = await make(member, name="mine", description="d", metadata={"a": "b"})
+    path = f"{BASE}/volumes/{made['id']}"
+    answer = await member.put(path, json={"volume": asked})
+    assert answer.status_code == 400, answer.text
+    if "metadata" in asked:
+        for method in ("POST", "PUT"):
+            again = await member.request(method, f"{path}/metadata", json={"metadata": asked["metadata"]})
+            assert again.status_code == 400, again.text
+    shown = (await member.get(path)).json()["volume"]
+    assert (shown["name"], shown["description"], shown["metadata"]) == ("mine", "d", {"a": "b"})
 
 
 async def test_unknown_fields_pass_before_3_53(speaking_as: As) -> None:
