@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from cyclades.operations import (
     server_stop,
     snapshot_create,
     volume_attach,
+    volume_create,
     volume_detach,
     volume_extend,
 )
@@ -33,7 +35,7 @@ from cyclades.operations.new_volume import Wanted
 from cyclades.operations.server_create import Asked
 from cyclades.operations.server_spec import spec_of
 from cyclades.store import attachments, flavors, quotas, schema
-from cyclades.store.database import Database
+from cyclades.store.database import Database, Tx
 
 
 @pytest.fixture
@@ -224,6 +226,44 @@ async def test_a_root_is_a_volume_that_counts_as_bytes_alone(cloud: Stage) -> No
     await cloud.clear()
 
 
+async def test_a_snapshot_is_as_large_as_the_volume_when_it_is_taken(
+    cloud: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extension that was accepted after it may come before it."""
+    root = await root_of(cloud, await a_server(cloud))
+    pool, grown = cloud.world.pools["local"], asyncio.Event()
+    extend, take = pool.extend, pool.snapshot
+
+    async def extend_first(*args: Any) -> None:
+        await extend(*args)
+        grown.set()
+
+    async def snapshot_then(*args: Any) -> None:
+        await grown.wait()
+        await take(*args)
+
+    def both(tx: Tx) -> str:
+        values: dict[str, Any] = {"name": None, "description": None, "metadata": {}, "in_use": True}
+        snapshot_id = snapshot_create.start(tx, cloud.caller, cloud.settings, root, **values)
+        volume_extend.start(tx, cloud.caller, cloud.settings, root, 2)
+        return snapshot_id
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "extend", extend_first)
+        patch.setattr(pool, "snapshot", snapshot_then)
+        snapshot_id = await cloud.do(both)
+    assert (await cloud.one(schema.snapshot, snapshot_id)).size == 2
+    made = await cloud.do(
+        lambda tx: volume_create.start(
+            tx, cloud.caller, cloud.settings, Wanted(source="snapshot", source_id=snapshot_id)
+        )
+    )
+    row = await volume_row(cloud, made)
+    assert (row.status, row.size) == ("available", 2)
+    assert await cloud.differences() == []
+    await cloud.clear()
+
+
 @pytest.mark.parametrize("why", ["it is told to", "it has snapshots"])
 async def test_a_root_that_outlives_its_server_is_a_volume_like_any_other(cloud: Stage, why: str) -> None:
     """It counts as one, whatever the limit."""
@@ -264,8 +304,7 @@ async def test_a_guest_is_told_of_devices_with_tags(cloud: Stage) -> None:
     told = json.loads(spec.config["config-2"]["openstack/latest/meta_data.json"])
     volume_id = spec.plugs[2].volume_id
     assert told["devices"] == [
-        {"type": "disk", "bus": "scsi", "address": "0:0:2:0", "serial": volume_id, "path": "/dev/sdc",
-         "tags": ["data"]},
+        {"type": "disk", "bus": "scsi", "address": "0:0:2:0", "serial": volume_id, "tags": ["data"]},
         {"type": "nic", "bus": "pci", "mac": spec.nics[0].mac, "tags": ["outside"]},
     ]  # fmt: skip
 

@@ -10,7 +10,6 @@ from sqlalchemy import Row
 from cyclades.backends.base import Nic, Plug, ServerSpec
 from cyclades.model import config_drive
 from cyclades.model.names import volume_disk
-from cyclades.model.servers import device_of
 from cyclades.operations.base import World
 from cyclades.store import attachments, servers
 
@@ -51,11 +50,7 @@ async def spec_of(world: World, server_id: str) -> ServerSpec:
 
 def _tagged(server: Row[Any], plugged: Sequence[Row[Any]]) -> list[config_drive.Device]:
     """The devices that their user gave a tag."""
-    disks = [
-        config_drive.disk(row.volume_id, row.disk_index, device_of(row.disk_index), row.tag)
-        for row in plugged
-        if row.tag is not None
-    ]
+    disks = [config_drive.disk(row.volume_id, row.disk_index, row.tag) for row in plugged if row.tag is not None]
     tag = server.extra.get("network_tag")
     return disks + [config_drive.nic(nic["mac"], tag) for nic in server.nics if tag is not None]
 

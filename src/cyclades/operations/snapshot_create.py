@@ -12,8 +12,10 @@ from cyclades.model import quota
 from cyclades.model.caller import Caller
 from cyclades.model.names import snapshot_disk, volume_disk
 from cyclades.model.status import VOLUME_ACTIONS, wrong_status
+from cyclades.model.units import gib_to_hold
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.live import find_live
+from cyclades.operations.new_volume import check_metadata
 from cyclades.store import quotas, snapshots, volumes
 from cyclades.store.database import Tx
 
@@ -40,6 +42,7 @@ def start(
     allowed = VOLUME_ACTIONS["snapshot"] if in_use else {"available"}
     if row.status not in allowed:
         raise wrong_status("volume", "snapshot", allowed, row.status)
+    check_metadata(settings, metadata)
     op_id = new_id()
     snapshot_id = add_row(tx, caller, settings, row, op_id, name=name, description=description, metadata=metadata)
     args = Args(snapshot_id, row.id, row.pool)
@@ -67,8 +70,11 @@ def add_row(tx: Tx, caller: Caller, settings: Settings, row: Row[Any], op_id: st
 
 async def freeze(work: Work[Args]) -> None:
     args = work.args
-    live = find_live(work.world, args.volume_id)
-    await work.world.pools[args.pool].snapshot(volume_disk(args.volume_id), snapshot_disk(args.snapshot_id), live)
+    pool, live = work.world.pools[args.pool], find_live(work.world, args.volume_id)
+    await pool.snapshot(volume_disk(args.volume_id), snapshot_disk(args.snapshot_id), live)
+    taken = await pool.find(snapshot_disk(args.snapshot_id))
+    if taken is not None:
+        work.data["size"] = gib_to_hold(taken.size)
 
 
 async def unfreeze(work: Work[Args]) -> None:
@@ -78,7 +84,13 @@ async def unfreeze(work: Work[Args]) -> None:
 
 
 def done(tx: Tx, work: Work[Args]) -> None:
-    snapshots.finish(tx, work.args.snapshot_id, work.id, status="available")
+    """As large as the volume was when it was taken, which may have grown since this was accepted."""
+    row = snapshots.get(tx, work.args.snapshot_id, None)
+    size = work.data.get("size", row.size)
+    if snapshots.finish(tx, row.id, work.id, status="available", size=size) and size != row.size:
+        type_id = volumes.get_even_deleted(tx, row.volume_id).volume_type_id
+        more = quota.of_snapshot(size - row.size, type_id=type_id)
+        quotas.count(tx, row.project_id, {name: n for name, n in more.items() if quota.SNAPSHOTS not in name})
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:
