@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.clouds import Cloud
 from tests.conformance import left_out
 from tests.conformance.report import Report
-from tests.conformance.suites import Suite
+from tests.conformance.suites import EACH_CLASS, Suite
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Plan:
     """`name` is the suite's in left_out.toml, `path` where its tests are below site-packages; `parts` are the prefixes
     of the tests to run, counted one by one. `prepare` writes into the workspace what the tests must know of the
     cloud. `environment` holds variables; `{workspace}` in a value stands for that directory. `settings` are variables
-    of the cloud. `classes_whole` for tests that share what their class made."""
+    of the cloud. `together` matches the beginning of a test's name: those for which it matches the same run one after
+    another, since they share something (by default: their class)."""
 
     name: str
     path: str
@@ -32,7 +33,7 @@ class Plan:
     prepare: Callable[[Path, Cloud], None]
     environment: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
-    classes_whole: bool = True
+    together: str = EACH_CLASS
 
 
 def main(plan: Plan, description: str | None) -> int:
@@ -59,7 +60,7 @@ def run(
     begun = time.monotonic()
     workspace = directory / "workspace"
     environment = {name: value.format(workspace=workspace) for name, value in plan.environment.items()}
-    suite = Suite(workspace, plan.path, classes_whole=plan.classes_whole, **environment)
+    suite = Suite(workspace, plan.path, together=plan.together, **environment)
     every = suite.names()
     reasons = left_out.read(plan.name)
     report = Report(plan.parts, reasons, unknown=left_out.unknown(reasons, every))

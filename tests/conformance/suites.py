@@ -17,6 +17,7 @@ PROGRAMS = ROOT / ".venv-conformance" / "bin"  # `make` installs them there
 _UNWANTED = re.compile(r"OS_|CYCLADES_|.*_proxy$", re.IGNORECASE)
 _PASSED = ("success", "xfail")
 _OF_CLASS = "setUpClass ("
+EACH_CLASS = r"([^\.]*\.)*"  # of a test's name
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,15 @@ class Result:
 
 class Suite:
     """The tests that are found in the installed package at `path` (below site-packages), run in the directory
-    `workspace`. With `classes_whole`, the tests of a class run in one process, one after another."""
+    `workspace`. Tests whose names begin with the same match of `together` run in one process, one after another."""
 
-    def __init__(self, workspace: Path, path: str, *, classes_whole: bool, **environment: str) -> None:
+    def __init__(self, workspace: Path, path: str, *, together: str, **environment: str) -> None:
         self._workspace = workspace
         clean = {name: value for name, value in os.environ.items() if not _UNWANTED.match(name)}
         self._environment = clean | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "HOME": str(workspace)} | environment
         packages = next(PROGRAMS.parent.glob("lib/python3*/site-packages"))
         workspace.mkdir(parents=True, exist_ok=True)
-        group = "group_regex=([^\\.]*\\.)*\n" if classes_whole else ""
-        settings = f"[DEFAULT]\ntest_path={packages / path}\ntop_dir={packages}\n{group}"
+        settings = f"[DEFAULT]\ntest_path={packages / path}\ntop_dir={packages}\ngroup_regex={together}\n"
         (workspace / ".stestr.conf").write_text(settings)
         self._read("stestr", "init")
 
