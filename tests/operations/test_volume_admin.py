@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from cyclades.operations import (
 from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Wanted
 from cyclades.operations.server_create import Asked
-from cyclades.store import attachments, messages, quotas, schema, servers, volumes
+from cyclades.store import attachments, messages, operations, quotas, schema, servers, volumes
 from cyclades.store.database import Database
 
 
@@ -192,6 +193,64 @@ async def test_a_volume_is_deleted_while_it_is_attached_but_not_from_under_a_ser
     with pytest.raises(WrongState, match=server_id):
         await purge(cloud, other, force=True)
     assert (await volume(cloud, other)).status == "in-use"
+    await cloud.clear()
+
+
+async def test_an_attachment_that_came_through_first_keeps_the_volume(cloud: Stage) -> None:
+    server_id, volume_id = await an_attachment(cloud)
+    row = await cloud.db.read(lambda tx: attachments.get(tx, server_id, volume_id))
+    await cloud.db.write(lambda tx: attachments.change(tx, row.id, status="attaching"))
+    await cloud.db.write(lambda tx: volume_purge.start(tx, cloud.caller, volume_id, cascade=False, force=True))
+    await cloud.db.write(lambda tx: attachments.change(tx, row.id, status="attached"))
+    await cloud.settle()
+    assert (await volume(cloud, volume_id)).status == "in-use"
+    assert volume_id in await plugged(cloud, server_id)
+    assert any(server_id in text for text in await told(cloud, volume_id))
+    assert await cloud.differences() == []
+    await cloud.clear()
+
+
+async def test_clones_that_were_asked_for_before_are_made(cloud: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume_id = await a_blank_volume(cloud)
+    snapshot_id = await a_snapshot(cloud, volume_id)
+    pool = cloud.world.pools["local"]
+    clone_now = pool.clone
+
+    async def clone_late(*args: Any) -> None:
+        """When the deletion says that it waits, or has not waited."""
+        purge = sa.select(schema.operation).where(schema.operation.c.kind == "volume_purge")
+        while True:
+            row = await cloud.db.read(lambda tx: tx.execute(purge).one())
+            if row.reason or row.ended_at:
+                break
+            await asyncio.sleep(0.01)
+        await clone_now(*args)
+
+    monkeypatch.setattr(pool, "clone", clone_late)
+
+    def everything(tx: Any) -> list[str]:
+        sources = (Wanted(source="volume", source_id=volume_id), Wanted(source="snapshot", source_id=snapshot_id))
+        clones = [volume_create.start(tx, cloud.caller, cloud.settings, wanted) for wanted in sources]
+        volume_purge.start(tx, cloud.caller, volume_id, cascade=True, force=True)
+        return clones
+
+    for clone in await cloud.do(everything):
+        assert (await volume(cloud, clone)).status == "available"
+    assert (await volume(cloud, volume_id)).status == "deleted"
+    await cloud.clear()
+
+
+async def test_two_that_delete_it_do_not_wait_for_each_other(cloud: Stage) -> None:
+    volume_id = await a_blank_volume(cloud)
+
+    def everything(tx: Any) -> None:
+        volume_reset.start(tx, cloud.caller, volume_id, status="available")
+        volume_purge.start(tx, cloud.caller, volume_id, cascade=False, force=True)
+        volumes.change(tx, volume_id, operation_id=None)  # as the reset's end leaves it
+        volume_delete.start(tx, cloud.caller, volume_id)
+
+    await cloud.do(everything)
+    assert (await volume(cloud, volume_id)).status == "deleted"
     await cloud.clear()
 
 
@@ -352,7 +411,11 @@ async def test_what_is_going_on_is_turned_back_first(cloud: Stage) -> None:
         volume_reset.start(tx, cloud.caller, volume_id, status="error")
         volume_reset.start(tx, cloud.caller, volume_id, status="available")
 
-    await cloud.do(both)
+    await cloud.db.write(both)
+    opened = {row.args.get("status"): row for row in await cloud.db.read(operations.open_ones)}
+    assert opened["error"].cancelled  # what was wanted last counts
+    assert not opened["available"].cancelled
+    await cloud.settle()
     row = await volume(cloud, volume_id)
     assert (row.status, row.size) == ("available", 1)
     assert (await usage(cloud))[quota.GIGABYTES] == 1
@@ -364,6 +427,8 @@ async def test_what_cannot_be_turned_back_ends_first(cloud: Stage) -> None:
 
     def both(tx: Any) -> None:
         volume_delete.start(tx, cloud.caller, volume_id)
+        final = {"step": len(volume_delete.OPERATION.steps) - 1}
+        tx.execute(schema.operation.update().where(schema.operation.c.kind == "volume_delete").values(**final))
         volume_reset.start(tx, cloud.caller, volume_id, status="available")
 
     await cloud.do(both)

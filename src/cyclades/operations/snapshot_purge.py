@@ -55,7 +55,11 @@ def done(tx: Tx, work: Work[Args]) -> None:
 OPERATION = Operation(
     kind="snapshot_purge",
     args=Args,
-    steps=(Step("take", take), Step("remove_disk", snapshot_delete.remove_disk, final=True)),
+    steps=(
+        Step("take", take),
+        Step("wait", snapshot_delete.wait),
+        Step("remove_disk", snapshot_delete.remove_disk, final=True),
+    ),
     done=done,
     failed=snapshot_delete.failed,
 )

@@ -89,7 +89,8 @@ def _older_user(tx: Tx, op_id: str, resource_id: str) -> str | None:
     found = (
         sa.select(operation.c.kind, operation.c.id)
         .join(mine, mine.c.id == op_id)
-        .where(operation.c.ended_at.is_(None), told, older)
+        # One on the resource itself is no user: it may be waiting for its turn, behind who asks here.
+        .where(operation.c.ended_at.is_(None), operation.c.resource_id != resource_id, told, older)
     )
     row = tx.execute(found.limit(1)).first()
     return None if row is None else f"the {row.kind} that was asked for earlier"

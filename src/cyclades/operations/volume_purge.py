@@ -19,7 +19,7 @@ from cyclades.model.names import snapshot_disk, volume_disk
 from cyclades.operations import snapshot_delete, volume_delete
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.disk_owner import set_free
-from cyclades.operations.turn import ask_to_end, supersede, until_free
+from cyclades.operations.turn import ask_to_end, supersede, until_free, wait_for_users
 from cyclades.store import attachments, snapshots, transfers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
@@ -96,6 +96,13 @@ def _taken(tx: Tx, work: Work[Args]) -> str | None:
     return None
 
 
+async def wait(work: Work[Args]) -> None:
+    """What was asked to be made from the volume or its snapshots before is made from them."""
+    taken = await work.world.db.read(lambda tx: snapshots.of_operation(tx, work.id))
+    for resource_id in (work.args.volume_id, *(row.id for row in taken)):
+        await wait_for_users(work, resource_id)
+
+
 async def remove_disk(work: Work[Args]) -> None:
     row = await _volume(work)
     await set_free(work.world, row.pool, row.id)
@@ -137,6 +144,7 @@ OPERATION = Operation(
     args=Args,
     steps=(
         Step("take", take),
+        Step("wait", wait),
         Step("remove_disk", remove_disk, final=True),
         Step("remove_snapshots", remove_snapshots, final=True),
     ),
