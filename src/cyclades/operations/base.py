@@ -40,8 +40,9 @@ class World:
 
 @dataclass
 class Work(Generic[A]):
-    """An operation being worked on. `data` is what its steps recorded; `token` is the lease's: a record by
-    an engine that has lost the lease is refused (`rows.LeaseLost`)."""
+    """An operation being worked on. `data` is what its steps found out (JSON values): what is put there is kept when
+    the step or undo ends, or the operation turns back; `record` keeps it at once. `token` is the lease's, no user's: a
+    record by an engine that has lost the lease is refused (`rows.LeaseLost`)."""
 
     id: str
     kind: str
@@ -76,7 +77,8 @@ StepFunction = Callable[[Work[A]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Step(Generic[A]):
-    """`final` marks the point of no return: from this step on nothing is undone, only tried again."""
+    """`final` marks the point of no return: from this step on nothing is undone; it is tried again, and if it
+    fails for good the operation has failed as it stands."""
 
     name: str
     do: StepFunction[A]
