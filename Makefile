@@ -8,6 +8,7 @@ INSTALLED := .venv/installed
 CONFORMANCE := .venv-conformance/installed
 PYTEST := .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres --ignore tests/conformance
 ARGS :=
+PATTERNS := # of names: only such tests of the openstack command
 
 help:
 	@echo "make demo         a cloud on this machine, and a story with two servers and a volume"
@@ -55,7 +56,7 @@ test-tempest: install $(CONFORMANCE)
 	$(PYTHON) -m tests.conformance.run_tempest $(ARGS)
 
 test-clients: install $(CONFORMANCE)
-	$(PYTHON) -m tests.conformance.run_openstackclient
+	$(PYTHON) -m tests.conformance.run_openstackclient $(PATTERNS)
 	.venv/bin/pytest tests/conformance $(ARGS)
 
 test-openapi: install $(CONFORMANCE)
