@@ -27,6 +27,8 @@ from cyclades.store.schema import event, now
 
 PROJECT, OTHER = "a" * 32, "b" * 32
 LIMIT = 60.0
+TYPE = "00000000-0000-4000-8000-000000000001"
+TYPE = "00000000-0000-4000-8000-000000000001"
 
 
 class Event(NamedTuple):
@@ -98,7 +100,7 @@ class Watched(NamedTuple):
 
 def _add(tx: Tx, volume_id: str, project_id: str) -> None:
     volumes.add(
-        tx, volume_id, project_id=project_id, user_id="u", status="creating", size=1, volume_type_id="t", pool="p",
+        tx, volume_id, project_id=project_id, user_id="u", status="creating", size=1, volume_type_id=TYPE, pool="p",
         availability_zone="nova",
     )  # fmt: skip
 
@@ -107,7 +109,7 @@ def _add(tx: Tx, volume_id: str, project_id: str) -> None:
 async def watched(database: Database, tmp_path: Path) -> Watched:
     settings: Settings = load(None, {}, data=str(tmp_path))
     tokens = Tokens()
-    await database.write(lambda tx: volume_types.add(tx, "t", name="t", is_default=True, extra_specs={}))
+    await database.write(lambda tx: volume_types.add(tx, TYPE, name="t", is_default=True, extra_specs={}))
     app = application(list(SERVICES), Shared(database, settings, Keys(settings.key_dir), tokens))
     return Watched(database, app, tokens)
 
