@@ -82,6 +82,15 @@ async def test_filters(member: Client, three: dict[str, str], query: str, found:
     assert await names(member, query) == found
 
 
+async def test_changes_are_found_by_the_times_that_were_shown(member: Client, three: dict[str, str], put: Put) -> None:
+    for number, server_id in enumerate(three.values(), start=1):
+        await put("server", server_id, updated_at=number * 1_000_000 + 500_000)
+    shown = {one["name"]: one["updated"] for one in (await member.get(f"{BASE}/servers/detail")).json()["servers"]}
+    query = f"changes-since={shown['web-2']}&changes-before={shown['web-2']}"
+    assert await names(member, query) == ["web-2"]
+    assert await names(member, f"changes-before={shown['web-2']}") == ["web-1", "web-2"]
+
+
 @pytest.mark.parametrize(
     "query",
     ["colour=red", "status=asleep", "name=(", "name=a{9999}{9999}", f"name={'x' * 256}", "changes-since=yesterday",

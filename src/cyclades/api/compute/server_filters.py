@@ -71,6 +71,12 @@ def _address(_: Request, value: str) -> sa.ColumnElement[bool]:
 
 _changed = sa.func.coalesce(server.c.updated_at, server.c.created_at)
 
+
+def _changed_before(request: Request, _: str) -> sa.ColumnElement[bool]:
+    """Within the second that it names, too: clients send what they were shown."""
+    return _changed < ((request.time("changes-before") or 0) // _SECOND + 1) * _SECOND
+
+
 _FOR_ALL: dict[str, Condition] = {
     "flavor": _equal(server.c.flavor_id),
     "image": _equal(server.c.image_id),
@@ -80,7 +86,7 @@ _FOR_ALL: dict[str, Condition] = {
 }
 _SINCE: dict[str, tuple[Any, Condition]] = {
     "ip6": (since.IP6_FILTER, lambda _request, _value: sa.false()),  # no server has one
-    "changes-before": (since.CHANGES_BEFORE, lambda request, _: _changed <= (request.time("changes-before") or 0)),
+    "changes-before": (since.CHANGES_BEFORE, _changed_before),
     "locked": (since.SERVER_LOCKED_REASON, lambda _, value: server.c.locked == is_true(value)),
 }
 # For admins in all versions, and for all from 2.83 on.
