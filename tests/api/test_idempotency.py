@@ -167,11 +167,13 @@ async def test_a_key_is_a_users_in_a_project(cloud: Whole) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "two words", "caf\u00e9"])
 async def test_keys_that_are_none(cloud: Whole, key: str) -> None:
+    volume_id = cloud.ids["volume_id"]
     async with _volume(cloud, "one") as client:
         headers = {b"Idempotency-Key": key.encode("latin-1")}
-        answer = await client.post(VOLUMES, json={"volume": {"size": 1}}, headers=headers)
-    assert answer.status_code == 400
-    assert "Idempotency-Key" in answer.text
+        for path, body in ((VOLUMES, {"volume": {"size": 1}}), (f"{VOLUMES}/{volume_id}/metadata", {"metadata": {}})):
+            answer = await client.post(path, json=body, headers=headers)
+            assert answer.status_code == 400
+            assert "Idempotency-Key" in answer.text
 
 
 async def test_a_key_is_forgotten_after_its_time(cloud: Whole) -> None:

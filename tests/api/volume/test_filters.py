@@ -119,6 +119,18 @@ async def test_a_filter_that_means_nothing(member: Client, query: str) -> None:
     assert answer.json()["badRequest"]["message"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["volumes", "volumes/detail", "volumes/summary", "snapshots", "attachments", "messages", "volume-transfers"],
+)
+async def test_neither_true_nor_false(member: Client, path: str) -> None:
+    for name in ("all_tenants", "with_count"):
+        if name == "all_tenants" or path in ("volumes", "volumes/detail", "snapshots"):
+            answer = await member.get(f"{BASE}/{path}?{name}=null")
+            assert answer.status_code == 400
+            assert f"{name}='null' is neither true nor false" in answer.text
+
+
 async def test_an_unknown_filter_is_passed_over_until_3_31_and_then_refused(
     speaking_as: As, ids: dict[str, str]
 ) -> None:

@@ -74,6 +74,7 @@ async def test_a_limit_is_not_set_below_what_is_there_unless_one_insists(admin: 
         assert answer.status_code == 400
         assert f"Quota {name} limit must be equal or greater" in answer.text
     assert (await member.get(OWN)).json()["quota_set"]["volumes"] == 100
+    assert (await admin.put(f"{OWN}?skip_validation=null", json={"quota_set": {"gigabytes": 2}})).status_code == 400
     assert (await admin.put(f"{OWN}?skip_validation=True", json={"quota_set": {"gigabytes": 2}})).status_code == 200
     await allow(admin, gigabytes=-1)
 

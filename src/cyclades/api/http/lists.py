@@ -23,7 +23,7 @@ def parameters(sortable: Iterable[str]) -> Schema:
         "limit": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
         "marker": {"type": "string"},
         "offset": {"type": "integer", "minimum": 0, "maximum": _MOST_OFFSET},
-        "sort": {"type": "string", "pattern": f"^{sort}(,{sort})*$"},
+        "sort": {"type": "string", "pattern": f"^({sort}(,{sort})*)?$"},
         "sort_key": {"enum": keys},
         "sort_dir": {"enum": ["asc", "desc"]},
     }

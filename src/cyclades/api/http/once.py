@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -26,14 +26,18 @@ HEADER = "idempotency-key"
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
+def check_key(headers: Mapping[str, str]) -> None:
+    """Of every POST, also where nothing is made that a repeat could make again."""
+    if HEADER in headers and not _KEY.fullmatch(headers[HEADER]):
+        raise Invalid("idempotency-key", "Idempotency-Key has 1 to 255 visible ASCII characters.", field=HEADER)
+
+
 async def once(request: Request, change: Callable[[Tx], T]) -> T:
     """`db.write(change)`, whose result is what the client is answered (JSON values), or the answer of the first
     request that had the same key, path, project and user."""
     key = request.headers.get(HEADER)
     if key is None:
         return await request.db.write(change)
-    if not _KEY.fullmatch(key):
-        raise Invalid("idempotency-key", "Idempotency-Key has 1 to 255 visible ASCII characters.", field=HEADER)
     assert request.claims is not None
     name = idempotency.Name(request.claims.project_id or "", request.claims.user_id, _path(request), key)
     body = hashlib.sha256(msgspec.json.encode(request.body, order="sorted")).hexdigest()

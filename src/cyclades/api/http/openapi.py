@@ -93,7 +93,7 @@ def _parameters(service: Service, route: Route, version: Version) -> list[Schema
         # Who does not ask for the newest version gets the oldest, whose answers are others.
         newest = {"const": f"{service.versions.name} {version}"}
         found.append({"name": VERSION, "in": "header", "required": True, "schema": newest})
-    if route.method == "POST" and route.action is None and route.who != "anyone":
+    if route.method == "POST" and route.who != "anyone":
         text = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": text})
     return found

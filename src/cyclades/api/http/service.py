@@ -22,6 +22,7 @@ import structlog
 from cyclades.api.http import bodies
 from cyclades.api.http.bodies import Body, Schema
 from cyclades.api.http.errors import BodyOf, CodeOf, HttpRefusal
+from cyclades.api.http.once import check_key
 from cyclades.api.http.request import Request
 from cyclades.api.http.versions import Version, Versions
 from cyclades.config import Settings
@@ -298,6 +299,8 @@ class _Exchange:
             if value is None:
                 raise Invalid("body-missing", "The request needs a JSON body.")
             bodies.validate(route.body, request.version, value)
+        if request.method == "POST":
+            check_key(self.headers)
         request.body = value
         result = await route.handler(request)
         answer = result if isinstance(result, Answer) else Answer(route.status, result)

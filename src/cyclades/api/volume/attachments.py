@@ -127,9 +127,7 @@ async def detail(request: Request) -> dict[str, Any]:
 
 async def _rows(request: Request) -> list[Row[Any]]:
     """One page. There is no link to the next in this list: clients go on after the last one's id."""
-    caller = request.caller
-    everything = caller.is_admin and request.flag("all_tenants")
-    found = filters.narrowed(request, attachments.query(None if everything else caller.project_id), _FILTERS)
+    found = filters.narrowed(request, attachments.query(filters.scope(request)), _FILTERS)
     wanted = lists.page(request, _SORTABLE)
     return (await request.db.read(lambda tx: attachments.page(tx, found, wanted))).rows
 

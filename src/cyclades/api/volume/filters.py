@@ -78,8 +78,8 @@ def parameters(
 
 def scope(request: Request) -> str | None:
     """Whose rows a list has: one project's, or, for admins who ask, everybody's."""
-    caller = request.caller
-    return None if caller.is_admin and request.flag("all_tenants") else caller.project_id
+    everybodys = flag(request, "all_tenants")
+    return None if everybodys and request.caller.is_admin else request.caller.project_id
 
 
 def narrowed(
@@ -193,6 +193,11 @@ def mapping(name: str, text: str) -> dict[str, str]:
 def _is_text(value: object) -> bool:
     """That a database keeps: what is escaped in a filter was not seen when the query string was read."""
     return isinstance(value, str) and _NO_TEXT.search(value) is None
+
+
+def flag(request: Request, name: str) -> bool:
+    """A parameter that is true or false: false unless it is there."""
+    return boolean(name, request.one(name) or "false")
 
 
 _COMPARE: dict[str, Callable[[Any, int], sa.ColumnElement[bool]]] = {

@@ -106,10 +106,12 @@ _SET_OR_USED = {"anyOf": [_SET, _quotas("quota_set", _USED, id=shapes.OWNER)]}
 
 @SERVICE.route("GET", "/os-quota-sets/{project_id}", who="reader", answer=_SET_OR_USED, query={"usage": filters.TRUTH})
 async def show(request: Request) -> dict[str, Any]:
+    with_usage = filters.flag(request, "usage")
+
     def read(tx: Tx) -> dict[str, Any]:
         project_id = _project(tx, request)
         most = _limits(tx, request, project_id)
-        if not request.flag("usage"):
+        if not with_usage:
             return {"id": project_id, **most}
         used, resources = quotas.usage(tx, project_id), _resources(tx)
         rows = {
@@ -162,9 +164,11 @@ def _asked(tx: Tx, request: Request, key: str) -> dict[str, tuple[str, int]]:
     query={"skip_validation": filters.TRUTH},
 )
 async def update(request: Request) -> dict[str, Any]:
+    below_usage = filters.flag(request, "skip_validation")
+
     def change(tx: Tx) -> dict[str, Any]:
         project_id = _project(tx, request)
-        used = {} if request.flag("skip_validation") else quotas.usage(tx, project_id)
+        used = {} if below_usage else quotas.usage(tx, project_id)
         for name, (resource, limit) in _asked(tx, request, "quota_set").items():
             if 0 <= limit < used.get(resource, 0):
                 raise Invalid(

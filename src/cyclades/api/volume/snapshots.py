@@ -84,6 +84,7 @@ async def detail(request: Request) -> dict[str, Any]:
 async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     found = snapshot_filters.found(request)
     wanted = lists.page(request, snapshot_filters.sortable(request.version))
+    with_count = request.version >= since.LIST_COUNT and filters.flag(request, "with_count")
 
     def read(tx: Tx) -> dict[str, Any]:
         rows, _ = snapshots.page(tx, found, wanted, filters.scope(request))
@@ -91,7 +92,7 @@ async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
         answer: dict[str, Any] = {"snapshots": shown}
         if rows and len(rows) == wanted.limit:  # as Cinder does, also when nothing comes after it
             answer["snapshots_links"] = lists.next_link(request, rows[-1].id)
-        if request.version >= since.LIST_COUNT and request.flag("with_count"):
+        if with_count:
             answer["count"] = snapshots.count(tx, found)
         return answer
 
