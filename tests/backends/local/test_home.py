@@ -62,11 +62,15 @@ def test_a_long_console_is_cut_at_its_beginning(home: Home) -> None:
     assert len(home.console_tail(None)) == MOST
 
 
+@pytest.fixture
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "LOOK", 0.02)
+
+
 async def test_qemu_writes_on_behind_what_was_kept(
-    place: Place, ground: Ground, local: LocalBackend, monkeypatch: pytest.MonkeyPatch
+    looking_often: None, place: Place, ground: Ground, local: LocalBackend
 ) -> None:
     """The trimmer runs beside a QEMU that has the console open; the boot loader says something at each reset."""
-    monkeypatch.setattr(listener, "LOOK", 0.02)
     spec = await ground.running()
     home = Home(place.directory / "servers" / spec.server_id)
     with home.console.open("ab") as file:
