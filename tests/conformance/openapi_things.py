@@ -6,22 +6,25 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
+from tests.api.whole import PUBLIC_KEY
 from tests.clouds import User
 from tests.processes import wait_until
 
 from cyclades.model.names import unmanaged_disk
 
-Things = dict[str, list[str | int]]
+Things = dict[str, Sequence[str | int]]
 
 POOLS = ("local", "second")
-_VOLUME = "/volume/v3"
+_VOLUME, _COMPUTE = "/volume/v3", "/compute/v2.1"
 _NEWEST = {"OpenStack-API-Version": "volume 3.71"}
 _DATA = b"0123456789abcdef" * 4096
 
 # Parameter or field of a body → which things it may name.
 FED = {
+    # Of Block Storage.
     "path.volume_id": "volumes",
     "path.snapshot_id": "snapshots",
     "path.type_id": "types",
@@ -63,6 +66,28 @@ FED = {
     "body.volume.snapshot_id": "snapshots",
     "body.volume.source_volid": "volumes",
     "body.volume.volume_type": "types",
+    # Of Image and Compute.
+    "path.flavor_id": "flavors",
+    "path.image_id": "images",
+    "path.member_id": "projects",
+    "path.name": "keypairs",
+    "path.server_id": "servers",
+    "path.tag": "keys",
+    "body.addTenantAccess.tenant": "projects",
+    "body.removeTenantAccess.tenant": "projects",
+    "body.server.flavorRef": "flavors_of_servers",
+    "body.server.imageRef": "images",
+    "body.server.key_name": "keypairs",
+    "body.server.networks": "networks_of_servers",
+    "body.volumeAttachment.volumeId": "volumes",
+    # Of Network and Identity.
+    "path.network_id": "networks",
+    "path.subnet_id": "subnets",
+    "path.port_id": "ports",
+    "path.role_id": "roles",
+    "path.target_id": "projects",
+    "path.user_id": "users",
+    "body.user.default_project_id": "projects",
 }
 _TRANSFERS = ("/os-volume-transfer", "/volume-transfers")
 # What such an operation is asked for is gone afterwards: it gets things of its own.
@@ -77,10 +102,15 @@ _ENDS: dict[str, str] = {
     "DELETE /types/{type_id}": "types",
     "DELETE /attachments/{attachment_id}": "attachments",
     "DELETE /messages/{message_id}": "messages",
+    "DELETE /v2/images/{image_id}": "images",
+    "DELETE /servers/{server_id}": "servers",
+    "DELETE /flavors/{flavor_id}": "flavors",
 }
 # Name of an operation → what only its own parameters may name.
 FED_ALONE: dict[str, dict[str, str]] = {
     **{name: {f"path.{kind.removesuffix('s')}_id": f"ending_{kind}"} for name, kind in _ENDS.items()},
+    # Limits of one's own would end what is tried after them.
+    "PUT /os-quota-sets/{project_id}": {"path.project_id": "other_projects"},
     **{
         f"POST {path}/{{transfer_id}}/accept": {
             "path.transfer_id": f"offered{path}",
@@ -95,9 +125,9 @@ def make(user: User, other: User, admin: User) -> Things:
     """Things of `user`'s project; `other` is of another one, which offers it volumes."""
     mine, theirs = _Project(user), _Project(other)
     types = [_type(admin, f"{mine.id} {n}", {"k": "v"}, public=n % 2 == 0) for n in range(8)]
-    image_id = user.new_image(_DATA, "raw")
+    images = [user.new_image(_DATA, "raw") for _ in range(4)]
     volumes = mine.volumes(12, metadata={"k": "v"}) + mine.volumes(4, volume_type=types[0])
-    volumes += mine.volumes(4, imageRef=image_id)
+    volumes += mine.volumes(4, imageRef=images[0])
     for volume_id in volumes:
         _act(user, volume_id, "os-set_image_metadata", {"metadata": {"k": "v"}})
     snapshots = [mine.snapshot(volume_id) for volume_id in volumes[:16]]
@@ -105,6 +135,7 @@ def make(user: User, other: User, admin: User) -> Things:
     ending = mine.volumes(16)
     offers = {path: theirs.offer(volume_id) for path, volume_id in zip(_TRANSFERS, theirs.volumes(2), strict=True)}
     messages = mine.fail(6, _type(admin, f"{mine.id} for nobody", {"vendor_name": "nobody"}))
+    beside = _project(admin, mine)
     return {
         "volumes": volumes + [mine.complete(attachment_id) for attachment_id in attachments[:3]],
         "ending_volumes": ending,
@@ -119,9 +150,11 @@ def make(user: User, other: User, admin: User) -> Things:
         "transfers": [mine.offer(volume_id)["id"] for volume_id in mine.volumes(6)],
         **{f"offered{path}": [offer["id"]] for path, offer in offers.items()},
         **{f"key{path}": [offer["auth_key"]] for path, offer in offers.items()},
-        "images": [image_id],
+        "images": images[:2],
+        "ending_images": images[2:],
         "disks": [_let_go(admin, volume_id) for volume_id in mine.volumes(4)],
-        "projects": [_project(admin, mine), mine.id],
+        "projects": [beside, mine.id],
+        "other_projects": [beside],
         "hosts": ["cyclades@second", "cyclades@second#second", "cyclades@local#local"],
         "binaries": ["cinder-volume"],
         "classes": ["default"],
@@ -130,7 +163,36 @@ def make(user: User, other: User, admin: User) -> Things:
         "statuses": ["available", "error", "in-use", "maintenance", "creating"],
         "attach_statuses": ["attached", "detached"],
         "migration_statuses": ["none"],
+        **_of_compute(user, admin, images[0]),
+        **_of_identity(admin, beside),
     }
+
+
+def _of_compute(user: User, admin: User, image_id: str) -> Things:
+    flavors = [_flavor(admin) for _ in range(4)]
+    key = user.ask("POST", f"{_COMPUTE}/os-keypairs", {"keypair": {"name": "k", "public_key": PUBLIC_KEY}})
+    # Their disks have nothing to boot from: they do no more than run.
+    servers = [user.new_server(image_id) for _ in range(2)]
+    there = {name: user.ask("GET", f"/network/v2.0/{name}")[name] for name in ("networks", "subnets", "ports")}
+    return {
+        "flavors": flavors[:2],
+        "ending_flavors": flavors[2:],
+        "keypairs": [key["keypair"]["name"]],
+        "servers": servers[:1],
+        "ending_servers": servers[1:],
+        "flavors_of_servers": [flavors[0]],
+        "networks_of_servers": ["none"],
+        **{name: [one["id"] for one in found] for name, found in there.items()},
+    }
+
+
+def _of_identity(admin: User, project_id: str) -> Things:
+    def new(kind: str, **values: Any) -> str:
+        asked = {"name": f"{kind} {uuid.uuid4()}", **values}
+        return str(admin.ask("POST", f"/identity/v3/{kind}s", {kind: asked})[kind]["id"])
+
+    users = [new("user", password="of the test", default_project_id=project_id) for _ in range(3)]
+    return {"users": users, "roles": [new("role") for _ in range(2)]}
 
 
 class _Project:
@@ -183,6 +245,11 @@ def _new(user: User, path: str, **body: Any) -> Any:
     """What is answered, without the key that it stands under."""
     (made,) = user.ask("POST", f"{_VOLUME}{path}", body, headers=_NEWEST).values()
     return made
+
+
+def _flavor(admin: User) -> str:
+    asked = {"name": str(uuid.uuid4()), "ram": 32, "vcpus": 1, "disk": 1}
+    return str(admin.ask("POST", f"{_COMPUTE}/flavors", {"flavor": asked})["flavor"]["id"])
 
 
 def _type(admin: User, name: str, specs: dict[str, str], *, public: bool = True) -> str:

@@ -45,7 +45,7 @@ def _create(version: Version) -> Schema:
     return closed({"keypair": closed(properties, *required)}, "keypair")
 
 
-@SERVICE.route("POST", "/os-keypairs", who="member", body=_create)
+@SERVICE.route("POST", "/os-keypairs", who="member", status=201, body=_create)
 async def create(request: Request) -> Answer:
     asked = request.body["keypair"]
     name, user_id = asked["name"].strip(), _user(request, asked.get("user_id"))

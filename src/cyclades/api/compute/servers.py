@@ -100,7 +100,7 @@ def _create(version: Version) -> Schema:
     return closed({"server": closed(properties, *required), **hints}, "server")
 
 
-@SERVICE.route("POST", "/servers", who="member", body=_create)
+@SERVICE.route("POST", "/servers", who="member", status=202, body=_create)
 async def create(request: Request) -> Answer:
     body = request.body["server"]
     for group in body.get("security_groups", ()):

@@ -53,7 +53,7 @@ async def has(request: Request) -> None:
         raise _missing(request)
 
 
-@SERVICE.route("PUT", _ONE, who="member", since=_SINCE)
+@SERVICE.route("PUT", _ONE, who="member", status=201, since=_SINCE, also=(204,))
 async def add(request: Request) -> Answer:
     tag = request.ids["tag"]
     validate(TAG, request.version, tag)

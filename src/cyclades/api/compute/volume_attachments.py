@@ -53,7 +53,7 @@ def _create(version: Version) -> Schema:
     return closed({"volumeAttachment": closed(properties, "volumeId")}, "volumeAttachment")
 
 
-@SERVICE.route("POST", _PATH, who="member", body=_create)
+@SERVICE.route("POST", _PATH, who="member", status=202, body=_create)
 async def create(request: Request) -> Answer:
     asked = request.body["volumeAttachment"]
 

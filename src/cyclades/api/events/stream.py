@@ -18,6 +18,7 @@ from sqlalchemy import Row
 from cyclades.api.events.service import SERVICE
 from cyclades.api.http.errors import HttpRefusal
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import Schema
 from cyclades.api.http.service import Answer
 from cyclades.api.http.times import micros
 from cyclades.model.errors import Invalid, TooMany, Unauthorized
@@ -29,10 +30,12 @@ _MOST_STREAMS = 64  # of one project, in this process
 _SILENCE = 15.0  # seconds after which a comment shows that the connection lives
 _REST = 0.05  # seconds between two looks, so that a busy cloud costs each stream no more than that
 
+_ID: Schema = {"type": "string", "pattern": "^[0-9]{0,18}$"}
+
 _open: Counter[str] = Counter()
 
 
-@SERVICE.route("GET", "/", who="reader")
+@SERVICE.route("GET", "/", who="reader", headers={"Last-Event-ID": _ID}, query={"last_event_id": _ID}, also=(410, 429))
 async def follow(request: Request) -> Answer:
     project_id = request.caller.project_id
     if _open[project_id] >= _MOST_STREAMS:
@@ -44,8 +47,12 @@ async def follow(request: Request) -> Answer:
 
 
 def _last_id(request: Request) -> int | None:
-    text = request.headers.get("last-event-id") or request.one("last_event_id")
-    if text is None:
+    header, parameter = _id(request.headers.get("last-event-id")), _id(request.one("last_event_id"))
+    return parameter if header is None else header
+
+
+def _id(text: str | None) -> int | None:
+    if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Invalid("last-event-id", "Last-Event-ID must be the id of an event.", field="Last-Event-ID")

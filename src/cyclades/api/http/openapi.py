@@ -30,6 +30,7 @@ _WORDS = {
     412: "It has changed since it was read.",
     413: "Over quota, or the body is too large.",
     415: "The body's content type is not the one that is wanted.",
+    416: "There is no such part.",
     429: "Asked too often.",
     503: "It cannot be answered now.",
 }
@@ -71,11 +72,13 @@ def _operation(service: Service, route: Route, version: Version) -> Schema:
     if route.who != "anyone":
         operation["security"] = [{"token": []}]
     if (schema := _body(route, version)) is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": {route.media: {"schema": schema}}}
     return operation
 
 
 def _body(route: Route, version: Version) -> Schema | None:
+    if route.streams:
+        return {"type": "string", "format": "binary"}
     if route.body is not None:
         return dict(route.body(version) if callable(route.body) else route.body)
     # What stands beside an action's name is passed over, unless it has a schema.
@@ -115,14 +118,16 @@ def _responses(service: Service, route: Route) -> Schema:
     found: Schema = {str(route.status): {"description": done, "headers": headers}}
     if route.answer is not None:
         found[str(route.status)]["content"] = {"application/json": {"schema": route.answer}}
-    for code in _refusals(service, route):
-        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{code}"}}}
-        found[str(code)] = {"description": _WORDS[code], "headers": headers, "content": content}
+    for code in _others(service, route):
+        found[str(code)] = {"description": _WORDS.get(code, "Done."), "headers": headers}
+        if code in _WORDS:
+            content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{code}"}}}
+            found[str(code)]["content"] = content
     return found
 
 
-def _refusals(service: Service, route: Route) -> list[int]:
-    codes = {400, 404, 503, *route.refusals}
+def _others(service: Service, route: Route) -> list[int]:
+    codes = {400, 404, 503, *route.also}
     if service.versions is not None:
         codes.add(406)
     if route.who != "anyone":

@@ -64,8 +64,8 @@ class Route:
     """`action` is the one key of the body that chooses this route (`POST …/action`). `since` and `until` bound
     the microversions that have it. `streams` leaves the body to the handler. The rest is for its document alone:
     `answer` is the schema of what it answers in the newest version, None if that is empty; `query` has a schema for
-    each parameter of its query string, `headers` for each of its own headers, and `refusals` are status codes that
-    others do not have."""
+    each parameter of its query string, `headers` for each of its own headers; `media` is its body's content type, and
+    `also` are status codes that others do not have."""
 
     method: str
     path: str
@@ -80,7 +80,8 @@ class Route:
     answer: Schema | None
     query: Schema
     headers: Schema
-    refusals: tuple[int, ...]
+    media: str
+    also: tuple[int, ...]
 
     def has(self, version: Version) -> bool:
         return (self.since is None or version >= self.since) and (self.until is None or version <= self.until)
@@ -133,14 +134,29 @@ class Service:
         answer: Schema | None = None,
         query: Schema | None = None,
         headers: Schema | None = None,
-        refusals: tuple[int, ...] = (),
+        media: str = "application/json",
+        also: tuple[int, ...] = (),
     ) -> Callable[[Handler], Handler]:
         """Add a handler to the table. It returns what becomes JSON, None for an empty body, or an `Answer`."""
 
         def add(handler: Handler) -> Handler:
-            bounds = _version(since), _version(until)
-            sent = query or {}, headers or {}
-            route = Route(method, path, handler, who, status, body, action, *bounds, streams, answer, *sent, refusals)
+            route = Route(
+                method=method,
+                path=path,
+                handler=handler,
+                who=who,
+                status=status,
+                body=body,
+                action=action,
+                since=_version(since),
+                until=_version(until),
+                streams=streams,
+                answer=answer,
+                query=query or {},
+                headers=headers or {},
+                media=media,
+                also=also,
+            )
             self.routes.append(route)
             self._place(route)
             return handler

@@ -179,7 +179,7 @@ _METHODS: dict[str, Callable[[Request, dict[str, Any]], Awaitable[Proof]]] = {
 }
 
 
-@SERVICE.route("POST", "/v3/auth/tokens", who="anyone", status=201, body=_AUTH)
+@SERVICE.route("POST", "/v3/auth/tokens", who="anyone", status=201, body=_AUTH, also=(401, 403, 429))
 async def issue(request: Request) -> Answer:
     # All that the token is based on is read after this: what changes later has a newer revocation, which the token
     # will not escape. And a token shown for another one is checked against all that is revoked anywhere by now.
@@ -263,7 +263,10 @@ def _subject(request: Request) -> tuple[str, Claims]:
     return token, claims
 
 
-@SERVICE.route("GET", "/v3/auth/tokens", who="token")
+_SUBJECT: Schema = {"X-Subject-Token": {"type": "string"}}
+
+
+@SERVICE.route("GET", "/v3/auth/tokens", who="token", headers=_SUBJECT)
 async def show(request: Request) -> Answer:
     token, claims = _subject(request)
 
@@ -276,7 +279,7 @@ async def show(request: Request) -> Answer:
     return Answer(200, {"token": _view(request, claims, user, scope)}, headers)
 
 
-@SERVICE.route("DELETE", "/v3/auth/tokens", who="token", status=204)
+@SERVICE.route("DELETE", "/v3/auth/tokens", who="token", status=204, headers=_SUBJECT)
 async def revoke(request: Request) -> None:
     _, claims = _subject(request)
     await request.db.write(lambda tx: revocations.add(tx, "token", [claims.id], expires_at=claims.expires_at))

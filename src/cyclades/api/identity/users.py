@@ -94,7 +94,7 @@ async def delete(request: Request) -> None:
     await request.tokens.revocations.refresh()
 
 
-@SERVICE.route("POST", "/v3/users/{user_id}/password", who="anyone", status=204, body=_PASSWORD)
+@SERVICE.route("POST", "/v3/users/{user_id}/password", who="anyone", status=204, body=_PASSWORD, also=(401, 403, 429))
 async def change_password(request: Request) -> None:
     """Who knows the password may change it: as at a login, no token is asked for."""
     asked, user_id = request.body["user"], request.ids["user_id"]

@@ -23,7 +23,7 @@ _WRITE_SECONDS = 600.0  # that an engine may take to bring an image's bytes from
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-@SERVICE.route("PUT", "/v2/images/{image_id}/file", who="member", status=204, streams=True)
+@SERVICE.route("PUT", "/v2/images/{image_id}/file", who="member", status=204, streams=True, media=_BYTES)
 async def upload(request: Request) -> None:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != _BYTES:
@@ -50,7 +50,9 @@ def _announced(request: Request) -> int | None:
     return said.pop() if said else None
 
 
-@SERVICE.route("GET", "/v2/images/{image_id}/file", who="reader")
+@SERVICE.route(
+    "GET", "/v2/images/{image_id}/file", who="reader", headers={"Range": {"type": "string"}}, also=(204, 206, 416)
+)
 async def download(request: Request) -> Answer:
     row = await request.db.read(lambda tx: images.get(tx, request.caller, request.ids["image_id"]))
     if row.status == "deactivated" and not request.caller.is_admin:

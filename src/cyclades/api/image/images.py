@@ -81,7 +81,7 @@ async def tasks(request: Request) -> dict[str, Any]:
     return {"tasks": []}
 
 
-@SERVICE.route("PATCH", "/v2/images/{image_id}", who="member", body=patch.BODY)
+@SERVICE.route("PATCH", "/v2/images/{image_id}", who="member", body=patch.BODY, media=patch.MEDIA)
 async def update(request: Request) -> dict[str, Any]:
     changes = patch.changes(request.headers.get("content-type", ""), request.body)
     image_id = request.ids["image_id"]

@@ -13,7 +13,7 @@ from cyclades.api.image.attributes import CREATE, column_of, refuse_fixed
 from cyclades.model.errors import Forbidden, Invalid
 from cyclades.operations.image_update import Change
 
-_FORM_1 = "application/openstack-images-v2.1-json-patch"  # {"op": "add", "path": "/name", "value": "…"}
+MEDIA = "application/openstack-images-v2.1-json-patch"  # {"op": "add", "path": "/name", "value": "…"}
 _FORM_0 = "application/openstack-images-v2.0-json-patch"  # {"add": "/name", "value": "…"}
 _OPS = ("add", "replace", "remove")
 _BAD_ESCAPE = re.compile("~(?![01])")
@@ -24,9 +24,9 @@ BODY: Schema = {"type": "array", "items": {"type": "object"}, "maxItems": 1000}
 def changes(content_type: str, body: list[dict[str, Any]]) -> list[Change]:
     """What the body asks for, in its order; each value has the form that its attribute needs."""
     media = content_type.partition(";")[0].strip().lower()
-    if media not in (_FORM_0, _FORM_1):
-        raise HttpRefusal(415, f"Unsupported Content-Type {media!r}: send {_FORM_1}.")
-    return [_change(step, *(_form_1(step) if media == _FORM_1 else _form_0(step))) for step in body]
+    if media not in (_FORM_0, MEDIA):
+        raise HttpRefusal(415, f"Unsupported Content-Type {media!r}: send {MEDIA}.")
+    return [_change(step, *(_form_1(step) if media == MEDIA else _form_0(step))) for step in body]
 
 
 def _form_1(step: dict[str, Any]) -> tuple[Any, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.service import Answer
 from cyclades.api.image.service import SERVICE
 
 # What Glance's minor versions added for users is here up to the last; import (2.6) and several stores (2.8) are not.
@@ -19,9 +18,9 @@ def _versions(request: Request) -> dict[str, Any]:
     return {"versions": [newest, *({"id": name, "status": "SUPPORTED", "links": links} for name in _OLDER)]}
 
 
-@SERVICE.route("GET", "/", who="anyone")
-async def root(request: Request) -> Answer:
-    return Answer(300, _versions(request))
+@SERVICE.route("GET", "/", who="anyone", status=300)
+async def root(request: Request) -> dict[str, Any]:
+    return _versions(request)
 
 
 @SERVICE.route("GET", "/versions", who="anyone")

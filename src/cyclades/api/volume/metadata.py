@@ -77,7 +77,7 @@ def _routes(path: str, id_name: str, store: ModuleType, *, etags: bool) -> None:
         return metadata
 
     # What a client may send that has read an ETag, and what it is told if that is no longer true.
-    checks: dict[str, Any] = {"headers": {"If-Match": shapes.TEXT}, "refusals": (412,)} if etags else {}
+    checks: dict[str, Any] = {"headers": {"If-Match": shapes.TEXT}, "also": (412,)} if etags else {}
 
     @SERVICE.route("GET", path, who="reader", answer=_SHOWN)
     async def show_all(request: Request) -> dict[str, Any]:
