@@ -1,6 +1,7 @@
 """What schemathesis loads into its own process: before a request is sent, ids that are made up give way to real ones.
 
-Not always, that what does not exist is asked for, too; and by the request alone, so that it becomes the same each time.
+Not always, that what does not exist is asked for, too; never where something wrong is meant to be sent; and by the
+request alone, so that it becomes the same each time.
 """
 
 from __future__ import annotations
@@ -12,26 +13,34 @@ from collections.abc import Callable
 from typing import Any
 
 import schemathesis  # type: ignore[import-not-found]  # not in the environment of our own code
+from schemathesis.core.parameters import ParameterLocation  # type: ignore[import-not-found]
 
 _GIVEN: dict[str, Any] = json.loads(os.environ["CYCLADES_OPENAPI_THINGS"])
 # See openapi_things.py.
 _THINGS, _FED, _FED_ALONE = _GIVEN["things"], _GIVEN["fed"], _GIVEN["fed_alone"]
+_KNOWN = {one for some in _THINGS.values() for one in some}  # which schemathesis finds in answers, too
 _VERSION = "OpenStack-API-Version"
 _OF_MANY = 4  # requests, one keeps a value that it has
 
 
+def before_load_schema(_context: Any, document: Any) -> None:
+    """The version is always the newest: of what the others answer, a document says nothing."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["parameters"] = [one for one in operation["parameters"] if one["name"] != _VERSION]
+
+
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    newest = _GIVEN["version"]
-    if newest and not str(case.headers.get(_VERSION)).startswith(newest.split()[0]):
-        # One gets the oldest version, of which the document says nothing.
-        case.headers[_VERSION] = newest
     label = case.operation.label
+    parts = {"path": case.path_parameters, "query": case.query, "body": case.body}
+    for place in [*parts]:
+        if case.meta is not None and case.meta.is_negative_at(ParameterLocation(place)):
+            del parts[place]
     for name, kind in {**_FED, **_FED_ALONE.get(label, {})}.items():
         place, *path = name.split(".")
-        parts = {"path": case.path_parameters, "query": case.query, "body": case.body}
-        _feed(parts[place], path, _choice(f"{label} {name}", _THINGS.get(kind, ())))
+        _feed(parts.get(place), path, _choice(f"{label} {name}", _THINGS.get(kind, ())))
     if "key" in (case.path_parameters or {}):
-        _name_alike(case.path_parameters["key"], case.body)
+        _name_alike(case.path_parameters["key"], parts.get("body"))
 
 
 def _choice(place: str, values: Any) -> Callable[[Any], Any]:
@@ -39,7 +48,9 @@ def _choice(place: str, values: Any) -> Callable[[Any], Any]:
 
     def choose(current: Any) -> Any:
         number = zlib.crc32(f"{place} {current!r}".encode(errors="replace"))
-        if number % _OF_MANY == 0 or not values or type(current) is not type(values[0]):
+        if not values or type(current) is not type(values[0]):
+            return current
+        if number % _OF_MANY == 0 and current not in _KNOWN:
             return current
         return values[number // _OF_MANY % len(values)]
 
@@ -61,6 +72,7 @@ def _name_alike(key: str, body: Any) -> None:
         items[key] = items.pop(next(iter(items)))
 
 
+schemathesis.hook(before_load_schema)
 schemathesis.hook(before_call)
 # A media type of JSON's that does not say so by its name.
 schemathesis.serializer.alias("application/openstack-images-v2.1-json-patch", "application/json")

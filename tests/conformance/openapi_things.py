@@ -36,6 +36,7 @@ FED = {
     "path.class_name": "classes",
     "path.key": "keys",
     "query.host": "hosts",
+    "query.is_public": "publics",
     "query.marker": "volumes",
     "query.volume_type": "types",
     "body.host": "hosts",
@@ -104,13 +105,25 @@ _ENDS: dict[str, str] = {
     "DELETE /messages/{message_id}": "messages",
     "DELETE /v2/images/{image_id}": "images",
     "DELETE /servers/{server_id}": "servers",
+    "POST /servers/{server_id}/action#forceDelete": "servers",
     "DELETE /flavors/{flavor_id}": "flavors",
 }
 # Name of an operation → what only its own parameters may name.
 FED_ALONE: dict[str, dict[str, str]] = {
     **{name: {f"path.{kind.removesuffix('s')}_id": f"ending_{kind}"} for name, kind in _ENDS.items()},
-    # Limits of one's own would end what is tried after them.
+    # What could not be used by others afterwards.
+    "POST /attachments": {"body.attachment.volume_uuid": "kept_volumes"},
+    **{f"POST {path}": {"body.transfer.volume_id": "kept_volumes"} for path in _TRANSFERS},
+    **{
+        f"POST /volumes/{{volume_id}}/action#{action}": {"path.volume_id": "kept_volumes"}
+        for action in ("os-attach", "os-reserve", "os-reset_status")
+    },
     "PUT /os-quota-sets/{project_id}": {"path.project_id": "other_projects"},
+    # What only goes together.
+    "POST /volumes/{volume_id}/action#revert": {
+        "path.volume_id": "reverted_volumes",
+        "body.revert.snapshot_id": "reverting_snapshots",
+    },
     **{
         f"POST {path}/{{transfer_id}}/accept": {
             "path.transfer_id": f"offered{path}",
@@ -139,8 +152,11 @@ def make(user: User, other: User, admin: User) -> Things:
     return {
         "volumes": volumes + [mine.complete(attachment_id) for attachment_id in attachments[:3]],
         "ending_volumes": ending,
+        "kept_volumes": mine.volumes(8),
+        "reverted_volumes": volumes[15:16],
+        "reverting_snapshots": snapshots[15:16],
         "snapshots": snapshots[:8],
-        "ending_snapshots": snapshots[8:],
+        "ending_snapshots": snapshots[8:15],
         "types": types[:5],
         "ending_types": types[5:],
         "attachments": attachments[:7],
@@ -159,6 +175,7 @@ def make(user: User, other: User, admin: User) -> Things:
         "binaries": ["cinder-volume"],
         "classes": ["default"],
         "keys": ["k", "v"],
+        "publics": ["true", "false", "none"],
         "sizes": [1, 2, 3],
         "statuses": ["available", "error", "in-use", "maintenance", "creating"],
         "attach_statuses": ["attached", "detached"],

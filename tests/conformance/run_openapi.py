@@ -106,13 +106,13 @@ def _try(
     workspace: Path, cloud: Cloud, service: Service, user: User, things: Things, seed: int, examples: int
 ) -> dict[str, Any]:
     """Returns its report."""
-    versions = service.versions
-    newest = None if versions is None else f"{versions.name} {versions.most}"
-    given = {"version": newest, "things": things, "fed": FED, "fed_alone": FED_ALONE}
+    given = {"things": things, "fed": FED, "fed_alone": FED_ALONE}
     environment = {**os.environ, "CYCLADES_OPENAPI_THINGS": json.dumps(given), "SCHEMATHESIS_HOOKS": str(_HOOKS)}
     report = workspace / "report.json"
     words: list[str] = [str(_ST), "run", f"{cloud.url}{service.prefix}/openapi.json"]
     words += ["--header", f"X-Auth-Token: {user.token}"]
+    if (versions := service.versions) is not None:
+        words += ["--header", f"OpenStack-API-Version: {versions.name} {versions.most}"]
     words += ["--seed", str(seed), "--max-examples", str(examples), "--checks", ",".join(_CHECKS)]
     words += ["--request-timeout", "60", "--continue-on-failure", "--warnings", "off", "--no-color"]
     words += ["--report", "json", "--report-json-path", str(report)]

@@ -88,7 +88,7 @@ def _extra_specs(request: Request, text: str) -> sa.ColumnElement[bool]:
 _FILTERS = filters.table(
     "volume_type",
     {
-        "is_public": Filter(_is_public, value={"enum": ["true", "false", "none"]}),
+        "is_public": Filter(_is_public),
         "extra_specs": Filter(_extra_specs, since.TYPE_EXTRA_SPECS_FILTER, value=filters.ITEMS),
         "name": Filter(filters.equal(volume_type.c.name), admins=True),
         "description": Filter(filters.equal(volume_type.c.description), admins=True),
