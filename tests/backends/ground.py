@@ -43,7 +43,8 @@ class Ground:
         """The plug of an attachment, claimed as an operation would before it plugs."""
         disk = volume_disk(volume_id)
         await self.pool.claim(disk, f"{self.backend.name}/{server_id}", generation)
-        return Plug(volume_id, disk, self.pool, index, generation, **more)
+        found = await self.pool.find(disk)
+        return Plug(volume_id, disk, self.pool, index, generation, size=found.size if found else MIB, **more)
 
     async def spec(self, *volumes: str, **more: Any) -> ServerSpec:
         """A small server with a root of its own and these volumes."""

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from cyclades.store import migrate, roles, users
 from cyclades.store.database import Database, Tx
@@ -100,6 +101,33 @@ def add_rows(database: Database) -> None:
 def count(engine: sa.Engine, table: str) -> int:
     with engine.connect() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(metadata.tables[table])).scalar_one()
+
+
+def earlier_revisions() -> list[str]:
+    scripts = ScriptDirectory.from_config(migrate._config())
+    return [script.revision for script in scripts.walk_revisions() if script.revision != migrate.newest()]
+
+
+def become_older(directory: Path, monkeypatch: pytest.MonkeyPatch, revision: str) -> None:
+    """Be the version whose newest revision that was."""
+    scripts = directory / "earlier"
+    shutil.copytree(migrate._HERE, scripts)
+    for file in (scripts / "versions").glob("[0-9]*.py"):
+        if file.name[:4] > revision:
+            file.unlink()
+    monkeypatch.setattr(migrate, "_HERE", scripts)
+
+
+@pytest.mark.parametrize("revision", earlier_revisions())
+def test_from_each_earlier_revision_with_rows_in_it(blank: Database, tmp_path: Path, revision: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        become_older(tmp_path, patch, revision)
+        migrate.upgrade(blank.engine)
+        assert migrate.revision_of(blank.engine) == revision
+        add_rows(blank)
+    migrate.upgrade(blank.engine)
+    assert differences(blank) == []
+    assert {table: count(blank.engine, table) for table in ("user", "assignment")} == {"user": 1, "assignment": 1}
 
 
 def test_an_upgrade_keeps_every_row_and_on_sqlite_a_copy(

@@ -3,6 +3,9 @@
 Every method may be repeated, also after a crash in its middle and also at the same time from another
 process, with the same outcome. Errors: `Passing` when it may work in a moment, `Away` when the backend
 cannot be reached, `Failed` for the rest; the message is what the user reads.
+
+A backend that lets others work (Ganeti's jobs) is given a `Trail` by who asks for a change: without one, what an
+earlier try has set going is found only by what it made.
 """
 
 from __future__ import annotations
@@ -16,9 +19,30 @@ from cyclades.pools.base import LiveDisk, Pool
 Power = Literal["running", "stopped", "paused", "crashed", "missing"]
 
 
+class Trail(Protocol):
+    """What a step of an operation leaves on the jobs that it sets going elsewhere, so that they are found again."""
+
+    @property
+    def mark(self) -> str:
+        """The same each time the step is tried, and no other step's: `cyclades:<operation id>:<step>:<direction>`."""
+        ...
+
+    def job(self, what: str) -> str | None:
+        """The id of the job that this or an earlier try has kept under the word `what`."""
+        ...
+
+    async def keep(self, what: str, job: str | None) -> None:
+        """Keep a job's id (None: forget it); durable when this returns."""
+        ...
+
+    async def progress(self, fraction: float) -> None:
+        """Tell how far the step is, from 0.0 to 1.0."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plug:
-    """One volume as a server is to have it.
+    """One volume as a server is to have it. `size` is bytes.
 
     `serial` is what the guest sees (the volume's id); `generation` is the attachment's: a plug or unplug
     of an older generation than the one in place is dropped.
@@ -29,6 +53,7 @@ class Plug:
     pool: Pool
     index: int
     generation: int
+    size: int
     read_only: bool = False
 
     @property
@@ -63,12 +88,13 @@ class ServerSpec:
 
 @dataclass(frozen=True)
 class SeenDisk:
-    """A disk as a backend reports it."""
+    """A disk as a backend reports it. `size` is bytes, None where the backend does not keep it."""
 
     volume_id: str
     index: int | None
     generation: int
     read_only: bool = False
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,34 +135,41 @@ class Backend(Protocol):
     kind: str  # "local" or "ganeti"
     max_disks: int  # the root included
 
-    async def start(self, spec: ServerSpec) -> None:
+    async def start(self, spec: ServerSpec, *, trail: Trail | None = None) -> None:
         """Make the server if it is not there, with all its disks, and power it on. Running: nothing happens."""
         ...
 
-    async def stop(self, server_id: str, *, patience: float) -> None:
+    async def stop(self, server_id: str, *, patience: float, trail: Trail | None = None) -> None:
         """Ask the guest to power off, and switch it off after `patience` seconds (0: at once)."""
         ...
 
-    async def reboot(self, spec: ServerSpec, *, hard: bool) -> None:
+    async def reboot(self, spec: ServerSpec, *, hard: bool, trail: Trail | None = None) -> None:
         """Soft: the guest is asked to reboot. Hard: reset, or started again where it had died."""
         ...
 
-    async def delete(self, server_id: str) -> None:
+    async def delete(self, server_id: str, *, trail: Trail | None = None) -> None:
         """Switch off and forget the server, whatever state it is in. Its disks are unplugged, never deleted."""
         ...
 
-    async def plug(self, server_id: str, plug: Plug) -> None:
+    async def plug(self, server_id: str, plug: Plug, *, trail: Trail | None = None) -> None:
         """Add a volume to a server. Stopped server: it is there at the next start. `Failed` if the guest's
         machine refuses; then it is not plugged."""
         ...
 
-    async def unplug(self, server_id: str, volume_id: str, generation: int, *, patience: float) -> None:
+    async def unplug(
+        self, server_id: str, volume_id: str, generation: int, *, patience: float, trail: Trail | None = None
+    ) -> None:
         """Take a volume away; returns when nothing of the server can reach it any more. `Failed` if the guest
         did not let go within `patience` seconds: it is still plugged, and a late release comes as news."""
         ...
 
-    async def live_disk(self, server_id: str, volume_id: str) -> LiveDisk | None:
+    async def live_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> LiveDisk | None:
         """The running server's hold on the volume, or None."""
+        ...
+
+    async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
+        """The disk of a volume that is plugged into the server has `size` bytes now. For a backend that keeps books of
+        its own; a running machine has been told (`LiveDisk.resize`)."""
         ...
 
     async def look(self, server_id: str) -> SeenServer: ...

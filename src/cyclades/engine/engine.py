@@ -251,6 +251,7 @@ class _Run:
 
     async def _try(self, name: str, function: Callable[[Work[Any]], Awaitable[None]], direction: str) -> None:
         """Run a step or an undo; put the operation off where another try may work, raise `Fault` where not."""
+        self.work.enter(name, direction)
         try:
             await self.engine.watch("before", self.work, name, direction)
             await function(self.work)

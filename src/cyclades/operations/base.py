@@ -27,6 +27,8 @@ from cyclades.store.database import Database, Tx
 
 A = TypeVar("A", bound=msgspec.Struct)
 
+_JOBS = "jobs"  # in an operation's data: the ids of what backends were asked for, by mark and word
+
 
 @dataclass(frozen=True)
 class World:
@@ -42,7 +44,8 @@ class World:
 class Work(Generic[A]):
     """An operation being worked on. `data` is what its steps found out (JSON values): what is put there is kept when
     the step or undo ends, or the operation turns back; `record` keeps it at once. `token` is the lease's, no user's: a
-    record by an engine that has lost the lease is refused (`rows.LeaseLost`)."""
+    record by an engine that has lost the lease is refused (`rows.LeaseLost`). For backends it is the `Trail` of its
+    present step."""
 
     id: str
     kind: str
@@ -53,6 +56,19 @@ class Work(Generic[A]):
     request_id: str
     token: int
     world: World
+    mark: str = ""
+
+    def enter(self, step: str, direction: str) -> None:
+        """What is done from here on belongs to this step."""
+        self.mark = f"cyclades:{self.id}:{step}:{direction}"
+
+    def job(self, what: str) -> str | None:
+        found: str | None = self.data.get(_JOBS, {}).get(f"{self.mark}:{what}")
+        return found
+
+    async def keep(self, what: str, job: str | None) -> None:
+        kept = {**self.data.get(_JOBS, {}), f"{self.mark}:{what}": job}
+        await self.record(**{_JOBS: {name: value for name, value in kept.items() if value is not None}})
 
     async def record(self, **data: Any) -> None:
         """Keep something before going on, for a repeat, a later step or an undo (JSON values)."""

@@ -212,13 +212,13 @@ async def power_on(work: Work[Args]) -> None:
         spec = await spec_of(work.world, work.args.server_id)
     except NotFound as gone:
         raise Failed(str(gone)) from gone
-    await work.world.backends[work.args.backend].start(spec)
+    await work.world.backends[work.args.backend].start(spec, trail=work)
 
 
 async def take_away(work: Work[Args]) -> None:
     """A server that the backend does not let go of keeps its disks: deleting it will be tried again by its user."""
     try:
-        await work.world.backends[work.args.backend].delete(work.args.server_id)
+        await work.world.backends[work.args.backend].delete(work.args.server_id, trail=work)
     except Fault:
         work.data["still_there"] = True
         raise

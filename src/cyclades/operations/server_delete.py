@@ -44,7 +44,7 @@ async def wait(work: Work[Args]) -> None:
 
 
 async def take_away(work: Work[Args]) -> None:
-    await work.world.backends[work.args.backend].delete(work.args.server_id)
+    await work.world.backends[work.args.backend].delete(work.args.server_id, trail=work)
 
 
 async def part(work: Work[Args]) -> None:

@@ -26,7 +26,7 @@ def start(tx: Tx, caller: Caller, server_id: str, *, hard: bool) -> None:
 
 async def reboot(work: Work[Args]) -> None:
     spec = await spec_of(work.world, work.args.server_id)
-    await work.world.backends[work.args.backend].reboot(spec, hard=work.args.hard)
+    await work.world.backends[work.args.backend].reboot(spec, hard=work.args.hard, trail=work)
 
 
 OPERATION = Operation(

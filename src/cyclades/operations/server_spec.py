@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from cyclades.backends.base import Nic, Plug, ServerSpec
 from cyclades.model import config_drive
 from cyclades.model.names import volume_disk
+from cyclades.model.units import GIB
 from cyclades.operations.base import World
 from cyclades.store import attachments, servers
 
@@ -63,5 +64,6 @@ def plug_of(world: World, row: Row[Any]) -> Plug:
         pool=world.pools[row.pool],
         index=row.disk_index,
         generation=row.generation,
+        size=row.size * GIB,
         read_only=bool(row.readonly) or row.mode == "ro",
     )

@@ -16,7 +16,7 @@ def start(tx: Tx, caller: Caller, server_id: str) -> None:
 
 async def power_on(work: Work[Args]) -> None:
     spec = await spec_of(work.world, work.args.server_id)
-    await work.world.backends[work.args.backend].start(spec)
+    await work.world.backends[work.args.backend].start(spec, trail=work)
 
 
 OPERATION = Operation(

@@ -15,7 +15,7 @@ def start(tx: Tx, caller: Caller, server_id: str) -> None:
 
 async def power_off(work: Work[Args]) -> None:
     patience = work.world.settings.compute.stop_seconds
-    await work.world.backends[work.args.backend].stop(work.args.server_id, patience=patience)
+    await work.world.backends[work.args.backend].stop(work.args.server_id, patience=patience, trail=work)
 
 
 OPERATION = Operation(

@@ -125,7 +125,7 @@ async def plug(work: Work[A]) -> None:
     plugged = await work.world.db.read(lambda tx: attachments.with_volumes(tx, args.server_id))
     mine = next((row for row in plugged if row.operation_id == work.id), None)
     if mine is not None:
-        await work.world.backends[args.backend].plug(args.server_id, plug_of(work.world, mine))
+        await work.world.backends[args.backend].plug(args.server_id, plug_of(work.world, mine), trail=work)
 
 
 async def unplug(work: Work[A]) -> None:
@@ -134,7 +134,7 @@ async def unplug(work: Work[A]) -> None:
     patience = work.world.settings.compute.unplug_seconds
     backend = work.world.backends[args.backend]
     try:
-        await backend.unplug(args.server_id, args.volume_id, args.generation, patience=patience)
+        await backend.unplug(args.server_id, args.volume_id, args.generation, patience=patience, trail=work)
     except Fault:
         work.data["still_plugged"] = True
         raise

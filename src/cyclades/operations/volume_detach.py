@@ -80,7 +80,7 @@ async def unplug(work: Work[Args]) -> None:
     args = work.args
     patience = work.world.settings.compute.unplug_seconds
     backend = work.world.backends[args.backend]
-    await backend.unplug(args.server_id, args.volume_id, args.generation, patience=patience)
+    await backend.unplug(args.server_id, args.volume_id, args.generation, patience=patience, trail=work)
     work.data["unplugged"] = True
 
 

@@ -11,7 +11,7 @@ from cyclades.model.errors import Invalid
 from cyclades.model.names import volume_disk
 from cyclades.model.units import GIB
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.operations.live import find_live
+from cyclades.operations.live import find_live, tell_grown
 from cyclades.operations.new_volume import check_size
 from cyclades.store import quotas, volumes
 from cyclades.store.database import Tx
@@ -47,8 +47,9 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_size: 
 
 async def grow(work: Work[Args]) -> None:
     args = work.args
-    live = find_live(work.world, args.volume_id)
-    await work.world.pools[args.pool].extend(volume_disk(args.volume_id), args.new_size * GIB, live)
+    live, size = find_live(work.world, args.volume_id, work), args.new_size * GIB
+    await work.world.pools[args.pool].extend(volume_disk(args.volume_id), size, live)
+    await tell_grown(work.world, args.volume_id, size, work)
 
 
 async def look(work: Work[Args]) -> None:

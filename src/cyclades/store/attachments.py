@@ -98,8 +98,9 @@ def of_servers(tx: Tx, server_ids: Iterable[str], *columns: sa.Column[Any]) -> d
 
 
 def with_volumes(tx: Tx, server_id: str) -> list[Row[Any]]:
-    """`of_server`, each with its volume's `pool` and `readonly`."""
-    both = sa.select(attachment, volume.c.pool, volume.c.readonly).join(volume, volume.c.id == attachment.c.volume_id)
+    """`of_server`, each with its volume's `pool`, `size` and `readonly`."""
+    both = sa.select(attachment, volume.c.pool, volume.c.size, volume.c.readonly)
+    both = both.join(volume, volume.c.id == attachment.c.volume_id)
     return list(
         tx.execute(both.where(attachment.c.server_id == server_id, _ALIVE).order_by(attachment.c.disk_index)).all()
     )

@@ -513,8 +513,7 @@ idempotency = Table(
     Column("expires_at", Time, nullable=False, index=True),
 )
 
-# A running process of ours, as it says itself. An engine's `id` is what it holds its leases as.
-# Where servers run, as engines last found it.
+# Where servers run, as engines last found it. `problem` is why nobody can work with it just now.
 backend = Table(
     "backend",
     metadata,
@@ -528,7 +527,46 @@ backend = Table(
     Column("enabled", Boolean, nullable=False, default=True),
     Column("disabled_reason", Name),
     Column("seen_at", Time, nullable=False),
+    Column("memory_free", BigInteger),  # MiB; null where the backend does not say, as with the next two
+    Column("disk_free", BigInteger),  # bytes, of disks that the backend itself makes
+    Column("disk_templates", JSON),  # names
+    Column("problem", Text),
 )
+
+# A Ganeti cluster that an operator added: the backend of the same name. `password` is sealed, `certificate` the one that
+# RAPI shows (PEM), `pools` are those that its nodes reach, `options` is what `backends.ganeti.options` has of it. One that is
+# `offline` is left alone: what is asked of it waits.
+cluster = Table(
+    "cluster",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("url", String(255), nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("password", sa.LargeBinary, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("pools", JSON, nullable=False, default=list),
+    Column("options", JSON, nullable=False, default=dict),
+    Column("offline", Boolean, nullable=False, default=False),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time),
+)
+
+# A disk in a cluster's own books, as it was last seen there. No `server_id`: it is detached, and nobody but us knows of it.
+backend_disk = Table(
+    "backend_disk",
+    metadata,
+    Column("backend", String(64), primary_key=True),
+    Column("uuid", Id, primary_key=True),
+    Column("volume_id", Id, nullable=False),
+    Column("server_id", Id),
+    Column("template", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes
+    Column("generation", BigInteger, nullable=False),
+    Index("ix_backend_disk_volume", "volume_id"),
+    Index("ix_backend_disk_server", "server_id"),
+)
+
+# A running process of ours, as it says itself. An engine's `id` is what it holds its leases as.
 service = Table(
     "service",
     metadata,

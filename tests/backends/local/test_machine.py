@@ -42,7 +42,7 @@ def home() -> Home:
 
 def plug(index: int, **more: object) -> tuple[Plug, Blockdev]:
     blockdev = {"driver": "qcow2", "file": {"driver": "file", "filename": f"/pool/{index}.qcow2"}}
-    return Plug(f"{index}{VOLUME[1:]}", "disk", None, index, 1, **more), blockdev  # type: ignore[arg-type]
+    return Plug(f"{index}{VOLUME[1:]}", "disk", None, index, 1, size=1 << 20, **more), blockdev  # type: ignore[arg-type]
 
 
 def test_it_is_sized_named_and_shut_in(home: Home) -> None:

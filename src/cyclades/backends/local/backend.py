@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from cyclades import flocks
-from cyclades.backends.base import Capacity, News, Plug, SeenDisk, SeenServer, ServerSpec
+from cyclades.backends.base import Capacity, News, Plug, SeenDisk, SeenServer, ServerSpec, Trail
 from cyclades.backends.local import accelerator, capacity, disks, drive, machine, process
 from cyclades.backends.local.home import Home, Plugged, Wanted
 from cyclades.backends.local.listener import Listener
@@ -64,7 +64,7 @@ class LocalBackend:
     def news(self) -> AsyncIterator[News]:
         return self._listener.news()
 
-    async def start(self, spec: ServerSpec) -> None:
+    async def start(self, spec: ServerSpec, *, trail: Trail | None = None) -> None:
         home = self._home(spec.server_id)
         async with AsyncExitStack() as held:
             opened = [
@@ -105,7 +105,7 @@ class LocalBackend:
         plugged = {p.volume_id: Plugged(p.volume_id, p.index, p.generation, p.read_only) for p in spec.plugs}
         home.want(Wanted("on" if power == "on" else "off", plugged))
 
-    async def stop(self, server_id: str, *, patience: float) -> None:
+    async def stop(self, server_id: str, *, patience: float, trail: Trail | None = None) -> None:
         home = self._home(server_id)
         if patience > 0 and home.pid() is not None:
             await self._ask_to_power_off(home, patience)
@@ -141,7 +141,7 @@ class LocalBackend:
         if not await process.ended(home, seconds=process.END_SECONDS):
             await process.kill(home)
 
-    async def reboot(self, spec: ServerSpec, *, hard: bool) -> None:
+    async def reboot(self, spec: ServerSpec, *, hard: bool, trail: Trail | None = None) -> None:
         home = self._home(spec.server_id)
         async with self._alone(home):
             if await self._rebooted(home, hard=hard):
@@ -181,7 +181,7 @@ class LocalBackend:
             if await _status(monitor) != "running":
                 await monitor.command("cont")
 
-    async def delete(self, server_id: str) -> None:
+    async def delete(self, server_id: str, *, trail: Trail | None = None) -> None:
         home = self._home(server_id)
         async with self._alone(home) as lock_file:
             await self._off(home)
@@ -191,7 +191,7 @@ class LocalBackend:
 
     # --- disks ------------------------------------------------------------------------------------
 
-    async def plug(self, server_id: str, plug: Plug) -> None:
+    async def plug(self, server_id: str, plug: Plug, *, trail: Trail | None = None) -> None:
         home = self._home(server_id)
         async with plug.pool.opening(plug.disk) as blockdev, self._alone(home):
             wanted = self._known(home)
@@ -204,7 +204,9 @@ class LocalBackend:
             wanted.disks[plug.volume_id] = Plugged(plug.volume_id, plug.index, plug.generation, plug.read_only)
             home.want(wanted)
 
-    async def unplug(self, server_id: str, volume_id: str, generation: int, *, patience: float) -> None:
+    async def unplug(
+        self, server_id: str, volume_id: str, generation: int, *, patience: float, trail: Trail | None = None
+    ) -> None:
         home = self._home(server_id)
         async with self._alone(home):
             wanted = home.wanted()
@@ -226,7 +228,7 @@ class LocalBackend:
                 del wanted.disks[volume_id]
                 home.want(wanted)
 
-    async def live_disk(self, server_id: str, volume_id: str) -> LocalLiveDisk | None:
+    async def live_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> LocalLiveDisk | None:
         home = self._home(server_id)
         if home.pid() is None:
             return None
@@ -234,6 +236,9 @@ class LocalBackend:
             if volume_id not in await disks.present(monitor):
                 return None
         return LocalLiveDisk(lambda: self._monitor(home), volume_id)
+
+    async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
+        """A machine reads the size of a disk when it opens it."""
 
     # --- looking ----------------------------------------------------------------------------------
 
