@@ -533,8 +533,8 @@ backend = Table(
     Column("problem", Text),
 )
 
-# A Ganeti cluster that an operator added: the backend of the same name. `password` is sealed, `certificate` the one that
-# RAPI shows (PEM), `pools` are those that its nodes reach, `options` is what `backends.ganeti.options` has of it. One that is
+# A Ganeti cluster that an operator added: the backend of the same name. `password` is sealed, `certificate` is what RAPI
+# shows (PEM), `pools` are those that its nodes reach, `options` are those of `backends.ganeti.options`. One that is
 # `offline` is left alone: what is asked of it waits.
 cluster = Table(
     "cluster",
@@ -551,7 +551,8 @@ cluster = Table(
     Column("updated_at", Time),
 )
 
-# A disk in a cluster's own books, as it was last seen there. No `server_id`: it is detached, and nobody but us knows of it.
+# A disk in a cluster's own books, as it was last seen there. No `server_id`: it is detached, and only we know of it.
+# `held`: it has left the cluster's books, and the running guest of `server_id` has not let go of it.
 backend_disk = Table(
     "backend_disk",
     metadata,
@@ -562,6 +563,7 @@ backend_disk = Table(
     Column("template", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),  # bytes
     Column("generation", BigInteger, nullable=False),
+    Column("held", Boolean, nullable=False, default=False),
     Index("ix_backend_disk_volume", "volume_id"),
     Index("ix_backend_disk_server", "server_id"),
 )

@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("template", sa.String(length=64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("backend", "uuid", name=op.f("pk_backend_disk")),
     )
     op.create_index("ix_backend_disk_volume", "backend_disk", ["volume_id"])
