@@ -16,7 +16,8 @@ from typing import Literal, Protocol
 
 from cyclades.pools.base import LiveDisk, Pool
 
-Power = Literal["running", "stopped", "paused", "crashed", "missing"]
+# `unknown`: where it would run does not answer; `look` raises `Away` then.
+Power = Literal["running", "stopped", "paused", "crashed", "missing", "unknown"]
 
 
 class Trail(Protocol):
@@ -64,11 +65,11 @@ class Plug:
 @dataclass(frozen=True)
 class Nic:
     """`mac` and `address` are chosen before the first outside effect; `forward` is the address on the host
-    whose port 22 leads to the guest's."""
+    whose port 22 leads to the guest's. In a cluster, the network itself gives an address: both are None."""
 
     mac: str
-    address: str
-    forward: str
+    address: str | None
+    forward: str | None
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,10 @@ class Backend(Protocol):
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
         """The disk of a volume that is plugged into the server has `size` bytes now. For a backend that keeps books of
         its own; a running machine has been told (`LiveDisk.resize`)."""
+        ...
+
+    async def delete_disk(self, volume_id: str, uuid: str) -> None:
+        """Delete a disk that the backend itself made and no server has, by its number in the backend's books."""
         ...
 
     async def look(self, server_id: str) -> SeenServer: ...
