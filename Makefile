@@ -1,19 +1,21 @@
 # `make demo` and `make test` install what they need by themselves.
-.PHONY: install packages lock test test-all test-tempest test-clients test-openapi demo bench lint clean
+.PHONY: install packages lock test test-all test-ganeti test-tempest test-clients test-openapi demo bench lint clean
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
 # Other projects' tests, with what they need, are in an environment of their own.
 CONFORMANCE := .venv-conformance/installed
-PYTEST := .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres --ignore tests/conformance
+PYTEST := .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres --ignore tests/conformance --ignore tests/ganeti
 ARGS :=
+GANETI := 3.1
 PATTERNS := # of names: only such tests of the openstack command
 
 help:
 	@echo "make demo         a cloud on this machine, and a story with two servers and a volume"
 	@echo "make test         the tests, on SQLite and PostgreSQL"
 	@echo "make test-all     the tests with every crash case"
+	@echo "make test-ganeti  the tests on real Ganeti clusters, as root (GANETI=3.0 for the older version)"
 	@echo "make test-tempest OpenStack's own tests of the volume, identity and image APIs (ARGS='--help')"
 	@echo "make test-clients the tests of the openstack command, and the cinder command"
 	@echo "make test-openapi   schemathesis against the OpenAPI documents (ARGS='--seed 1 --examples 100' for longer)"
@@ -51,6 +53,9 @@ test: install
 
 test-all: install
 	CYCLADES_CRASH_CASES=all $(PYTEST) $(ARGS)
+
+test-ganeti: install
+	GANETI=$(GANETI) .venv/bin/pytest tests/ganeti $(ARGS)
 
 test-tempest: install $(CONFORMANCE)
 	$(PYTHON) -m tests.conformance.run_tempest $(ARGS)
