@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from cyclades.model.capabilities import Capabilities, Storage
+
 UNLIMITED = -1
 
 _Positive = msgspec.Meta(gt=0)
@@ -53,16 +55,27 @@ class Identity(_Section):
     logins_per_minute: int = 600  # failed ones count, per user and per address
 
 
+_NAME = msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+
+
 class PoolSettings(_Section):
     """`directory` is for `qcow2`."""
 
-    name: str
+    name: Annotated[str, _NAME]
     engine: Literal["qcow2"] = "qcow2"
     directory: Path | None = None
 
 
+class ProviderSettings(_Section):
+    """A provider of ExtStorage, other than our own, that Ganeti's nodes have. `fills`: it makes a disk from an
+    `origin`, as Archipelago's does."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9_-]{0,31}$")]
+    fills: bool = False
+
+
 class BackendSettings(_Section):
-    name: str
+    name: Annotated[str, _NAME]
     kind: Literal["local"] = "local"
     directory: Path | None = None
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
@@ -120,6 +133,7 @@ class Settings(_Section):
     compute: Compute = msgspec.field(default_factory=Compute)
     engine: EngineSettings = msgspec.field(default_factory=EngineSettings)
     pools: tuple[PoolSettings, ...] = (PoolSettings(name="local"),)
+    providers: tuple[ProviderSettings, ...] = ()
     backends: tuple[BackendSettings, ...] = (BackendSettings(name="local"),)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -143,9 +157,12 @@ class Settings(_Section):
         return (self.api.public_url or f"{scheme}://{host}:{self.api.port}").rstrip("/")
 
     @property
-    def pool_engines(self) -> dict[str, str]:
-        """Each pool's engine by its name, the default pool first."""
-        return {pool.name: pool.engine for pool in self.pools}
+    def storage(self) -> Storage:
+        """What the rules of volumes need to know of it."""
+        declared = {
+            one.name: Capabilities(multiattach=False, detachable=True, filled=one.fills) for one in self.providers
+        }
+        return Storage({pool.name: pool.engine for pool in self.pools}, declared)
 
     def pool_settings(self, name: str) -> PoolSettings | None:
         return next((pool for pool in self.pools if pool.name == name), None)
@@ -153,6 +170,9 @@ class Settings(_Section):
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message says which, and where it came from."""
+
+
+_LISTS = ("pools", "providers", "backends")
 
 
 def load(file: Path | None = None, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
@@ -187,7 +207,11 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
                     _put(tree, [field.name, inner.name], value)
         elif (value := environ.get(prefix)) is not None:
             try:
-                _put(tree, [field.name], msgspec.json.decode(value) if field.name in ("pools", "backends") else value)
+                _put(
+                    tree,
+                    [field.name],
+                    msgspec.json.decode(value) if field.name in _LISTS else value,
+                )
             except msgspec.DecodeError as error:
                 raise SettingsError(f"{prefix} is not JSON: {error}") from error
 

@@ -57,8 +57,12 @@ def cases() -> list[tuple[str, str, str]]:
     return found
 
 
+# What no backend on this machine does: tests/ganeti has their scenarios.
+IN_CLUSTERS_ALONE = {"volume_remove"}
+
+
 def test_every_operation_has_a_scenario() -> None:
-    assert {kind_of(name) for name in SCENARIOS} == set(registry())
+    assert {kind_of(name) for name in SCENARIOS} | IN_CLUSTERS_ALONE == set(registry())
 
 
 class Saboteur:

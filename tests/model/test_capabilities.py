@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclades.model import capabilities
-from cyclades.model.capabilities import Kind, kind_of
+from cyclades.model.capabilities import Capabilities, Kind, Storage, kind_of
 from cyclades.model.errors import Invalid
 
-POOLS = {"fast": "qcow2", "slow": "qcow2"}
+POOLS = Storage(
+    {"fast": "qcow2", "slow": "qcow2"}, {"archipelago": Capabilities(multiattach=False, detachable=True, filled=False)}
+)
 
 
 def rule(specs: dict[str, str]) -> str:
@@ -47,8 +49,10 @@ def test_what_a_pool_is_not(scope: str) -> None:
     [
         ({"cyclades:disk_template": "tape"}, "disk-template"),
         ({"cyclades:disk_template": ""}, "disk-template"),
-        ({"cyclades:disk_template": "drbd"}, "disk-template-backend"),
-        ({"cyclades:provider": "archipelago"}, "disk-template-backend"),
+        ({"cyclades:disk_template": "drbd", "cyclades:provider": "cyclades"}, "disk-template-provider"),
+        ({"cyclades:provider": "unheard-of"}, "disk-template-provider"),
+        ({"cyclades:disk_template": "drbd", "cyclades:pool": "fast"}, "pool"),
+        ({"cyclades:disk_template": "rbd", "multiattach": "<is> True"}, "capability-multiattach"),
         ({"cyclades:pool": "nowhere"}, "pool"),
         ({"volume_backend_name": "nowhere"}, "pool"),
         ({"multiattach": "<is> True"}, "capability-multiattach"),
@@ -69,15 +73,64 @@ def test_every_type_has_a_kind_or_a_refusal(template: str, provider: str, pool: 
     specs = {"cyclades:disk_template": template, "cyclades:provider": provider, "cyclades:pool": pool}
     with suppress(Invalid):
         kind = kind_of(specs, POOLS)
-        assert (kind.disk_template, kind.provider) == ("ext", "cyclades")
-        assert kind.pool in POOLS
+        assert kind.disk_template == template
+        assert (kind.pool in POOLS.pools) == (capabilities.template_of(kind.pool) is None)
+        assert capabilities.of_pool(kind.pool, POOLS)
 
 
-def test_every_engine_says_what_its_volumes_can() -> None:
-    for engine in set(POOLS.values()):
-        found = capabilities.of_pool("one", {"one": engine})
-        assert found.detachable
-        capabilities.require_detachable(Kind("ext", "cyclades", "one"), {"one": engine})
+def test_a_type_of_disks_that_ganeti_makes() -> None:
+    assert kind_of({"cyclades:disk_template": "drbd"}, POOLS) == Kind("drbd", "", "ganeti:drbd")
+    theirs = kind_of({"cyclades:provider": "archipelago"}, POOLS)
+    assert theirs == Kind("ext", "archipelago", "ganeti:ext/archipelago")
+    assert capabilities.engine_of(theirs.pool, POOLS) == "ext/archipelago"
+    found = capabilities.standing_for(["plain", "ext", "diskless"], ["archipelago"])
+    assert found == {"ganeti:plain", "ganeti:ext/archipelago"}
+
+
+def test_a_cloud_without_a_pool_has_types_of_ganetis_disks_alone() -> None:
+    assert kind_of({"cyclades:disk_template": "plain"}, Storage({})).pool == "ganeti:plain"
+    with pytest.raises(Invalid, match="no pool"):
+        kind_of({}, Storage({}))
+
+
+def test_every_engine_and_template_says_what_its_volumes_can() -> None:
+    bound = {"plain", "drbd", "file"}
+    for template in capabilities.TEMPLATES:
+        kind = kind_of({"cyclades:disk_template": template}, POOLS)
+        assert capabilities.of_pool(kind.pool, POOLS).detachable == (template not in bound)
+        assert capabilities.lives_on_server(kind.pool) == (template in bound)
+        if template in bound:
+            with pytest.raises(Invalid, match="server"):
+                capabilities.require_detachable(kind, POOLS)
+            with pytest.raises(Invalid, match="ends with it"):
+                capabilities.require_end_with_server(kind.pool, ends=False)
+        else:
+            capabilities.require_detachable(kind, POOLS)
+            capabilities.require_end_with_server(kind.pool, ends=False)
+        capabilities.require_end_with_server(kind.pool, ends=True)
+
+
+def test_what_only_pools_offer() -> None:
+    capabilities.require_pool("fast", "snapshots")
+    with pytest.raises(Invalid, match="template drbd does not offer snapshots") as refused:
+        capabilities.require_pool("ganeti:drbd", "snapshots")
+    assert refused.value.rule == "capability-snapshots"
+
+
+@pytest.mark.parametrize("source", ["image", "snapshot", "volume"])
+def test_ganeti_fills_the_root_alone_and_from_an_image(source: str) -> None:
+    pooled, drbd = kind_of({}, POOLS), kind_of({"cyclades:disk_template": "drbd"}, POOLS)
+    theirs = kind_of({"cyclades:provider": "archipelago"}, POOLS)
+    for is_root in (False, True):
+        capabilities.require_fill(pooled, POOLS, source=source, is_root=is_root)
+        for kind in (drbd, theirs):
+            capabilities.require_fill(kind, POOLS, source="blank", is_root=is_root)
+            if kind is drbd and (source, is_root) == ("image", True):
+                capabilities.require_fill(kind, POOLS, source=source, is_root=is_root)
+                continue
+            with pytest.raises(Invalid) as refused:
+                capabilities.require_fill(kind, POOLS, source=source, is_root=is_root)
+            assert refused.value.rule == "template-root-only"
 
 
 @pytest.mark.parametrize(("zones", "zone"), [("", "a"), ("a", "a"), ("a, b", "b"), (" , ", "anything")])

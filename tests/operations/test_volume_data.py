@@ -493,11 +493,11 @@ async def test_a_guest_that_does_not_let_go_keeps_what_was_made_for_it(
     backend = cloud.world.backends["local"]
     plug = backend.plug
 
-    async def plug_and_fail(*args: Any) -> None:
-        await plug(*args)
+    async def plug_and_fail(*args: Any, **named: Any) -> None:
+        await plug(*args, **named)
         raise Failed("The guest answered with an error.")
 
-    async def refuse(*args: Any, **patience: float) -> None:
+    async def refuse(*args: Any, **named: Any) -> None:
         raise Failed("The guest did not let go.")
 
     with monkeypatch.context() as patch:

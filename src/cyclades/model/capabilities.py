@@ -7,7 +7,7 @@ here, and a refusal names the rule.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cyclades.model.errors import Invalid
 
@@ -25,12 +25,16 @@ USER_VISIBLE_SPECS = (ZONES_SPEC, "multiattach", "replication_enabled")
 VENDOR = "Cyclades"  # what every pool says of itself
 EXT = "ext"
 OWN_PROVIDER = "cyclades"
-TEMPLATES = frozenset({EXT, "rbd", "sharedfile", "gluster", "plain", "drbd", "file"})
+_MIRRORED = ("rbd", "sharedfile", "gluster")  # every node of a cluster reaches such a disk
+_BOUND = ("plain", "drbd", "file")
+TEMPLATES = frozenset({EXT, *_MIRRORED, *_BOUND})
+_BY_GANETI = "ganeti:"  # begins the name that stands for the disks that Ganeti itself makes, where a pool's would stand
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How the disks of a type are kept. `pool` is the name of one of the configured pools."""
+    """How the disks of a type are kept. `pool` is one of the configured pools, or stands for disks that Ganeti makes:
+    `ganeti:plain`, `ganeti:ext/archipelago`."""
 
     disk_template: str
     provider: str
@@ -39,37 +43,98 @@ class Kind:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """`multiattach`: one volume in several servers at a time. `detachable`: it lives without a server."""
+    """`multiattach`: one volume in several servers at a time. `detachable`: it lives without a server. `filled`: a new
+    one can be the root of a server that boots from an image. `freezes`: the pool takes snapshots by itself, also while
+    a guest has the disk open somewhere else than on this machine."""
 
     multiattach: bool
     detachable: bool
+    filled: bool = True
+    freezes: bool = False
 
 
-# By the engine of the pool.
+@dataclass(frozen=True)
+class Storage:
+    """Where disks can lie in this cloud: each configured pool's engine by its name, the default one first, and what
+    other providers of ExtStorage than our own declare that they can."""
+
+    pools: Mapping[str, str]
+    providers: Mapping[str, Capabilities] = field(default_factory=dict)
+
+
+# By the engine of the pool, or the disk template.
 _OF_POOL = {"qcow2": Capabilities(multiattach=False, detachable=True)}
+_OF_TEMPLATE = {
+    **dict.fromkeys(_MIRRORED, Capabilities(multiattach=False, detachable=True)),
+    **dict.fromkeys(_BOUND, Capabilities(multiattach=False, detachable=False)),
+}
 
 
-def kind_of(extra_specs: Mapping[str, str], pools: Mapping[str, str]) -> Kind:
-    """The kind that a type's extra specs ask for. `pools` is each configured pool's engine by its name, the
-    default one first. `Invalid` if this cloud cannot keep such disks."""
+def kind_of(extra_specs: Mapping[str, str], storage: Storage) -> Kind:
+    """The kind that a type's extra specs ask for. `Invalid` if this cloud cannot keep such disks."""
     template = extra_specs.get(TEMPLATE_SPEC, EXT)
-    provider = extra_specs.get(PROVIDER_SPEC, OWN_PROVIDER)
+    provider = extra_specs.get(PROVIDER_SPEC) or (OWN_PROVIDER if template == EXT else "")
     if template not in TEMPLATES:
         raise Invalid("disk-template", f"There is no disk template {template!r}.", field="extra_specs")
-    if template != EXT or provider != OWN_PROVIDER:
-        raise Invalid(
-            "disk-template-backend",
-            f"Disk template {template!r} with provider {provider!r} needs a backend that has it, and none of the "
-            f"configured ones does: use 'ext' with provider '{OWN_PROVIDER}'.",
-            field="extra_specs",
-        )
-    pool = extra_specs.get(POOL_SPEC) or _asked(extra_specs, BACKEND_SPEC) or next(iter(pools))
-    if pool not in pools:
-        raise Invalid("pool", f"There is no pool {pool!r}; there is {', '.join(pools)}.", field="extra_specs")
-    kind = Kind(template, provider, pool)
+    if template != EXT and provider:
+        text = f"Disk template {template!r} has no provider; leave {PROVIDER_SPEC} out."
+        raise Invalid("disk-template-provider", text, field="extra_specs")
+    kind = Kind(template, provider, _pool(extra_specs, template, provider, storage))
     if wants_multiattach(extra_specs):
-        refuse_unless(capabilities(kind, pools).multiattach, "multiattach", pools[pool])
+        can = of_pool(kind.pool, storage).multiattach
+        refuse_unless(can, "multiattach", described(kind.pool, storage), field="extra_specs")
     return kind
+
+
+def _pool(extra_specs: Mapping[str, str], template: str, provider: str, storage: Storage) -> str:
+    pool = extra_specs.get(POOL_SPEC) or _asked(extra_specs, BACKEND_SPEC)
+    if (template, provider) != (EXT, OWN_PROVIDER):
+        by_ganeti = _BY_GANETI + (f"{template}/{provider}" if provider else template)
+        if provider and provider not in storage.providers:
+            text = f"There is no provider {provider!r} of ExtStorage in this cloud's configuration."
+            raise Invalid("disk-template-provider", text, field="extra_specs")
+        if pool not in (None, by_ganeti):
+            text = f"Disks of the template {template!r} are made by Ganeti, not in pool {pool!r}: leave the pool out."
+            raise Invalid("pool", text, field="extra_specs")
+        return by_ganeti
+    if not storage.pools:
+        text = "This cloud has no pool: a type names the disk template that Ganeti keeps its disks in."
+        raise Invalid("pool", text, field="extra_specs")
+    pool = pool or next(iter(storage.pools))
+    if pool not in storage.pools:
+        raise Invalid("pool", f"There is no pool {pool!r}; there is {', '.join(storage.pools)}.", field="extra_specs")
+    return pool
+
+
+def standing_for(templates: Iterable[str], providers: Iterable[str]) -> set[str]:
+    """The names that stand, where a pool's would, for the disks that a cluster makes with these templates and, for
+    `ext`, these providers."""
+    templates = set(templates)
+    found = {_BY_GANETI + template for template in templates & TEMPLATES - {EXT}}
+    return found | ({f"{_BY_GANETI}{EXT}/{provider}" for provider in providers} if EXT in templates else set())
+
+
+def template_of(pool: str) -> str | None:
+    """The disk template (and provider: `ext/archipelago`) whose disks this name stands for; None for a pool."""
+    return pool.removeprefix(_BY_GANETI) if pool.startswith(_BY_GANETI) else None
+
+
+def lives_on_server(pool: str) -> bool:
+    """Whether this stands for disks that are made and end with a place in their server: added and removed, never
+    detached."""
+    return template_of(pool) in _BOUND
+
+
+def engine_of(pool: str, storage: Storage) -> str:
+    """What keeps the disks: a pool's engine, or Ganeti's template."""
+    template = template_of(pool)
+    return storage.pools[pool] if template is None else template
+
+
+def described(pool: str, storage: Storage) -> str:
+    """For refusals."""
+    template = template_of(pool)
+    return f"A pool of the kind {storage.pools[pool]}" if template is None else f"Ganeti's disk template {template}"
 
 
 def require_one_template(kept: Iterable[Mapping[str, str]]) -> None:
@@ -83,9 +148,9 @@ def require_one_template(kept: Iterable[Mapping[str, str]]) -> None:
         )
 
 
-def unmet(extra_specs: Mapping[str, str], kind: Kind, pools: Mapping[str, str]) -> str | None:
+def unmet(extra_specs: Mapping[str, str], kind: Kind, storage: Storage) -> str | None:
     """What the specs ask of a pool that it is not, as the reason why nothing can be made there."""
-    for spec, value in ((VENDOR_SPEC, VENDOR), (PROTOCOL_SPEC, pools[kind.pool])):
+    for spec, value in ((VENDOR_SPEC, VENDOR), (PROTOCOL_SPEC, engine_of(kind.pool, storage))):
         wanted = _asked(extra_specs, spec)
         if wanted not in (None, value):
             return f"The volume type asks for {spec} {wanted!r}; pool {kind.pool} has {value!r}."
@@ -101,13 +166,41 @@ def wants_multiattach(extra_specs: Mapping[str, str]) -> bool:
     return extra_specs.get("multiattach", "").replace(" ", "").lower() == "<is>true"
 
 
-def require_detachable(kind: Kind, pools: Mapping[str, str]) -> None:
+def require_detachable(kind: Kind, storage: Storage) -> None:
     """`Invalid` if a volume of this kind cannot be made without a server that it is attached to."""
-    if not capabilities(kind, pools).detachable:
+    if not of_pool(kind.pool, storage).detachable:
         raise Invalid(
             "server-required",
             f"A volume with disk template {kind.disk_template!r} lives only on a server: say on which.",
             field="server_id",
+        )
+
+
+def require_end_with_server(pool: str, *, ends: bool) -> None:
+    """`Invalid` if a volume is to outlive its server (`ends` False), and cannot."""
+    if not ends and lives_on_server(pool):
+        text = f"A volume with disk template {template_of(pool)} lives only on its server, and ends with it."
+        raise Invalid("ends-with-server", text, field="delete_on_termination")
+
+
+def require_pool(pool: str, what: str) -> None:
+    """`Invalid` for what needs a pool, that is storage that Cyclades itself reaches (`what`: snapshots, copies …), if
+    this stands for disks that Ganeti makes."""
+    template = template_of(pool)
+    refuse_unless(template is None, what, f"Ganeti's disk template {template}")
+
+
+def require_fill(kind: Kind, storage: Storage, *, source: str, is_root: bool) -> None:
+    """`Invalid` if a volume of this kind cannot be made from such a source: Ganeti fills the root of a server alone,
+    and that from an image."""
+    if template_of(kind.pool) is None or source == "blank":
+        return
+    if source != "image" or not is_root or not of_pool(kind.pool, storage).filled:
+        raise Invalid(
+            "template-root-only",
+            f"{described(kind.pool, storage)} fills the root disk of a new server alone, from an image: this volume "
+            "has to be empty, or of a type that keeps its disks in a pool.",
+            field="volume_type",
         )
 
 
@@ -122,15 +215,14 @@ def check_zone(extra_specs: Mapping[str, str], zone: str) -> None:
         )
 
 
-def capabilities(kind: Kind, pools: Mapping[str, str]) -> Capabilities:
-    return of_pool(kind.pool, pools)
+def of_pool(pool: str, storage: Storage) -> Capabilities:
+    """Of all volumes in a pool, or of all disks that Ganeti makes in one way."""
+    template = template_of(pool)
+    if template is None:
+        return _OF_POOL[storage.pools[pool]]
+    return _OF_TEMPLATE.get(template) or storage.providers[template.removeprefix(f"{EXT}/")]
 
 
-def of_pool(pool: str, pools: Mapping[str, str]) -> Capabilities:
-    """Of all volumes in a pool."""
-    return _OF_POOL[pools[pool]]
-
-
-def refuse_unless(can: bool, what: str, engine: str) -> None:
+def refuse_unless(can: bool, what: str, who: str, *, field: str | None = None) -> None:
     if not can:
-        raise Invalid(f"capability-{what}", f"A pool of the kind {engine} does not offer {what}.", field="extra_specs")
+        raise Invalid(f"capability-{what.replace(' ', '-')}", f"{who} does not offer {what}.", field=field)

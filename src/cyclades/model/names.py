@@ -29,6 +29,11 @@ def volume_disk(volume_id: str) -> str:
     return f"snf-vol-{volume_id}"
 
 
+def volume_of(disk: str) -> str:
+    """The id of the volume whose disk this is."""
+    return disk.removeprefix("snf-vol-")
+
+
 def snapshot_disk(snapshot_id: str) -> str:
     return f"snf-snap-{snapshot_id}"
 

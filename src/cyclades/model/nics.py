@@ -43,6 +43,11 @@ def addresses(number: int, cloud: str) -> Addresses:
     return Addresses(mac, str(address), str(forward))
 
 
+def mac_of(server_id: str) -> str:
+    """Of a server whose network gives it an address by itself: the same each time, and locally administered."""
+    return "02:" + ":".join(f"{byte:02x}" for byte in uuid5(UUID(server_id), "mac").bytes[:5])
+
+
 def port_of(server_id: str) -> str:
     return str(UUID(int=UUID(server_id).int ^ _PORT))
 

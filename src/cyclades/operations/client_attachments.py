@@ -13,6 +13,7 @@ from sqlalchemy import Row
 
 from cyclades.config import Settings
 from cyclades.model import attachments as rules
+from cyclades.model import capabilities
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Conflict, Forbidden, Invalid, NotFound, WrongState
 from cyclades.operations import volume_attach, volume_detach
@@ -136,8 +137,11 @@ def connection(tx: Tx, caller: Caller, settings: Settings, volume_id: str) -> di
     if row.status == "maintenance" or any(one.server_id for one in attachments.of_volume(tx, row.id)):
         why = "in maintenance" if row.status == "maintenance" else "attached to a server: it is reached through that"
         raise WrongState("volume-connect", f"Invalid volume: volume {row.id} is {why}.", resource="volume")
+    capabilities.require_pool(row.pool, "connections from elsewhere")
     mode = "ro" if row.readonly else "rw"
-    return rules.connection(engine=settings.pool_engines[row.pool], pool=row.pool, volume_id=row.id, mode=mode)
+    return rules.connection(
+        engine=capabilities.engine_of(row.pool, settings.storage), pool=row.pool, volume_id=row.id, mode=mode
+    )
 
 
 def terminate(tx: Tx, caller: Caller, volume_id: str) -> None:

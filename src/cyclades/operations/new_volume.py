@@ -24,6 +24,7 @@ from cyclades.store.database import Tx
 from cyclades.store.pools import require_open
 
 Source = Literal["blank", "image", "snapshot", "volume"]
+OnServer = Literal["root", "data"] | None  # as what a server gets it
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,19 @@ class _Origin:
     values: dict[str, Any] = field(default_factory=dict)
 
 
-def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: str, on_server: bool = False) -> Plan:
+def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: str, on_server: OnServer = None) -> Plan:
     """Check the rules, add the row in status `creating`, owned by the operation `op_id`, and take the quota.
     `on_server`: it is made for a server, and need not live without one."""
     wanted = _of_bytes(tx, caller, wanted)
     origin = _origin(tx, caller, wanted)
     size = _size(settings, wanted, origin)
     type_row = _type(tx, caller, wanted, origin)
-    kind = capabilities.kind_of(type_row.extra_specs, settings.pool_engines)
-    if not on_server:
-        capabilities.require_detachable(kind, settings.pool_engines)
+    kind = capabilities.kind_of(type_row.extra_specs, settings.storage)
+    if on_server is None:
+        capabilities.require_detachable(kind, settings.storage)
+    capabilities.require_fill(kind, settings.storage, source=wanted.source, is_root=on_server == "root")
+    if origin.pool is not None:
+        capabilities.require_pool(origin.pool, "clones")
     if origin.pool is not None and origin.pool != kind.pool:
         raise Invalid(
             "source-in-other-pool",
@@ -111,7 +115,7 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
     amounts = quota.of_volume(size, type_id=type_row.id, consumes=wanted.consumes_quota)
     quotas.take(tx, settings.quotas, caller.project_id, amounts, volume_size=size)
     copy_id = new_id() if wanted.source == "volume" else None
-    unmet = capabilities.unmet(type_row.extra_specs, kind, settings.pool_engines)
+    unmet = capabilities.unmet(type_row.extra_specs, kind, settings.storage)
     return Plan(volume_id, kind.pool, size, wanted.source, wanted.source_id, copy_id, unmet)
 
 
@@ -208,6 +212,8 @@ async def make_disk(world: World, plan: Plan, progress: Progress = no_progress) 
     """Make the disk of a planned volume. Repeatable."""
     if plan.unmet is not None:
         raise Failed(plan.unmet)
+    if capabilities.template_of(plan.pool) is not None:
+        return  # Ganeti makes it when its server gets it, and fills a root by itself
     pool, disk, size = world.pools[plan.pool], volume_disk(plan.volume_id), plan.size * GIB
     if plan.source == "blank":
         await pool.create(disk, size)

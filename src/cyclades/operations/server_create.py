@@ -8,25 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy import Row
 
 from cyclades.config import Settings
-from cyclades.model import config_drive, nics, quota
+from cyclades.model import capabilities, config_drive, nics, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Failed, Fault, Forbidden, Invalid, NotFound
 from cyclades.model.names import volume_disk
 from cyclades.model.servers import device_of, hostname_of
-from cyclades.operations import block_device, server_disks
+from cyclades.operations import block_device, placement, server_disks
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Plan, make_disk, plan, unmake_disk
+from cyclades.operations.placement import Host
 from cyclades.operations.server_spec import owner, spec_of
 from cyclades.operations.volume_attach import claim_row, require_one_template
-from cyclades.operations.volume_delete import forget
-from cyclades.store import attachments, backends, flavors, keypairs, quotas, servers, volumes
+from cyclades.operations.volume_gone import forget
+from cyclades.store import attachments, flavors, keypairs, quotas, servers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
@@ -34,7 +36,7 @@ from cyclades.store.schema import now
 @dataclass(frozen=True)
 class Asked:
     """A server as somebody asks for it: `disks` has one root, which is `IMAGE_ROOT` if the image `image_id` is put on
-    it, as large as the flavor says. `user_data` is base64."""
+    it, as large as the flavor says. `user_data` is base64. `host` is the backend that an admin wants for it."""
 
     name: str
     flavor_id: str
@@ -50,6 +52,7 @@ class Asked:
     config_drive: bool = False
     network: bool = True
     availability_zone: str | None = None
+    host: str | None = None
 
 
 class Part(msgspec.Struct):
@@ -82,9 +85,13 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
     if len(asked.metadata) > settings.limits.metadata_items:
         raise Forbidden("metadata-items", f"At most {settings.limits.metadata_items} metadata items are kept.")
     config_drive.check_user_data(asked.user_data)
-    server_id, op_id, backend = new_id(), new_id(), settings.backends[0].name
-    backends.require_open(tx, backend)
-    number = servers.free_nic_number(tx, backend) if asked.network else None
+    server_id, op_id = new_id(), new_id()
+    quotas.take(tx, settings.quotas, caller.project_id, quota.of_server(flavor.vcpus, flavor.ram))
+    with _named_in_the_body():
+        chosen = [_volume(tx, caller, settings, op_id, index, disk) for index, disk in enumerate(disks)]
+        rows = [volumes.get(tx, one.volume_id, None) for one in chosen]
+        host = placement.choose(tx, settings, rows, memory=flavor.ram, asked=asked.host)
+    number = servers.free_nic_number(tx, host.name) if asked.network and not host.is_cluster else None
     servers.add(
         tx,
         server_id,
@@ -96,7 +103,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
         status="BUILD",
         task_state="spawning",
         power="missing",
-        backend=backend,
+        backend=host.name,
         flavor_id=flavor.id,
         flavor={name: getattr(flavor, name) for name in ("id", "name", "vcpus", "ram", "disk", "extra_specs")},
         image_id=image_id,
@@ -107,17 +114,26 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
         metadata=asked.metadata,
         tags=list(asked.tags),
         extra=asked.extra,
-        nics=[] if number is None else [nics.addresses(number, _cloud(settings))._asdict()],
+        nics=_nics(settings, host, server_id, number) if asked.network else [],
         nic_number=number,
         operation_id=op_id,
     )
-    quotas.take(tx, settings.quotas, caller.project_id, quota.of_server(flavor.vcpus, flavor.ram))
     with _named_in_the_body():
-        parts = [_part(tx, caller, settings, server_id, op_id, index, disk) for index, disk in enumerate(disks)]
+        parts = [
+            _part(tx, caller, host, server_id, op_id, index, disk, one, row)
+            for index, (disk, one, row) in enumerate(zip(disks, chosen, rows, strict=True))
+        ]
     require_one_template(tx, server_id)
-    args = Args(server_id, backend, parts)
+    args = Args(server_id, host.name, parts)
     submit(tx, caller, OPERATION, args, resource_kind="server", resource_id=server_id, op_id=op_id)
     return server_id
+
+
+def _nics(settings: Settings, host: Host, server_id: str, number: int | None) -> list[dict[str, Any]]:
+    """What is known of its interface now: in a cluster its address is the network's to give."""
+    if number is not None:
+        return [nics.addresses(number, _cloud(settings))._asdict()]
+    return [{"mac": nics.mac_of(server_id), "address": None, "forward": None}] if host.has_network else []
 
 
 def _cloud(settings: Settings) -> str:
@@ -138,38 +154,62 @@ def _named_in_the_body() -> Iterator[None]:
         raise Invalid(missing.rule, missing.message) from missing
 
 
-def _part(tx: Tx, caller: Caller, settings: Settings, server_id: str, op_id: str, index: int, disk: Disk) -> Part:
-    """The rows of one disk: the volume, made or given to the operation, and its attachment."""
+class _Chosen(NamedTuple):
+    """A volume of the new server. `plan` is how a new one's disk is made."""
+
+    volume_id: str
+    generation: int
+    plan: Plan | None
+
+
+def _volume(tx: Tx, caller: Caller, settings: Settings, op_id: str, index: int, disk: Disk) -> _Chosen:
+    """The volume of one disk, made or given to the operation."""
     if disk.new is not None:
-        planned = plan(tx, caller, settings, disk.new, op_id=op_id, on_server=True)
-        volume_id, generation = planned.volume_id, 1
-        volumes.change(tx, volume_id, generation=generation)
+        planned = plan(tx, caller, settings, disk.new, op_id=op_id, on_server="root" if index == 0 else "data")
+        volumes.change(tx, planned.volume_id, generation=1)
+        chosen = _Chosen(planned.volume_id, 1, planned)
     else:
         assert disk.volume_id is not None
-        planned, volume_id = None, disk.volume_id
-        row = volumes.get(tx, volume_id, caller.project_id)
-        generation = claim_row(tx, row, op_id)
-    volume = volumes.get(tx, volume_id, None)
-    if index == 0 and not volume.bootable:
-        raise Invalid("not-bootable", f"Block Device {volume_id} is not bootable.", field=block_device.FIELD)
+        row = volumes.get(tx, disk.volume_id, caller.project_id)
+        chosen = _Chosen(row.id, claim_row(tx, row, op_id), None)
+    if index == 0 and not volumes.get(tx, chosen.volume_id, None).bootable:
+        raise Invalid("not-bootable", f"Block Device {chosen.volume_id} is not bootable.", field=block_device.FIELD)
+    return chosen
+
+
+def _part(
+    tx: Tx,
+    caller: Caller,
+    host: Host,
+    server_id: str,
+    op_id: str,
+    index: int,
+    disk: Disk,
+    chosen: _Chosen,
+    volume: Row[Any],
+) -> Part:
+    """The attachment of one disk."""
+    if volume.readonly and host.is_cluster:
+        raise placement.read_only_on_ganeti(volume.id)
+    capabilities.require_end_with_server(volume.pool, ends=disk.delete_on_termination)
     attachment_id = new_id()
     attachments.add(
         tx,
         attachment_id,
         project_id=caller.project_id,
-        volume_id=volume_id,
+        volume_id=volume.id,
         server_id=server_id,
         disk_index=index,
-        host_name=settings.backends[0].name,
+        host_name=host.name,
         status="attaching",
         device=device_of(index),
         tag=disk.tag,
         delete_on_termination=disk.delete_on_termination,
         is_root=index == 0,
-        generation=generation,
+        generation=chosen.generation,
         operation_id=op_id,
     )
-    return Part(attachment_id, volume_id, volume.pool, generation, planned)
+    return Part(attachment_id, volume.id, volume.pool, chosen.generation, chosen.plan)
 
 
 async def make_disks(work: Work[Args]) -> None:

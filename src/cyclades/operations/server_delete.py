@@ -14,7 +14,7 @@ from cyclades.model.names import volume_disk
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.server_spec import owner
 from cyclades.operations.turn import others, wait_for_turn
-from cyclades.operations.volume_delete import forget
+from cyclades.operations.volume_gone import forget
 from cyclades.store import attachments, operations, quotas, servers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now

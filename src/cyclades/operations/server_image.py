@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Row
 
 from cyclades.config import Settings
-from cyclades.model import quota
+from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import TooLarge
 from cyclades.model.names import image_disk, snapshot_disk, volume_disk
@@ -48,6 +48,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, server_id: str, *, name: s
     servers.begin(tx, server, caller, "create_image", op_id=op_id, task_state="image_snapshot")
     plugged = attachments.of_server(tx, server.id)
     by_image = server.image_id is not None
+    capabilities.require_pool(volumes.get(tx, plugged[0].volume_id, None).pool, "images of servers")
     copies, frozen = [], []
     for row in plugged[:1] if by_image else plugged:
         volume = volumes.hold(tx, row.volume_id, None)

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Row
 
 from cyclades.config import Settings
-from cyclades.model import quota
+from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
 from cyclades.model.names import snapshot_disk, volume_disk
 from cyclades.model.status import VOLUME_ACTIONS, wrong_status
@@ -52,6 +52,7 @@ def start(
 
 def add_row(tx: Tx, caller: Caller, settings: Settings, row: Row[Any], op_id: str, **values: Any) -> str:
     """The snapshot of the volume `row` in status `creating`, owned by the operation `op_id`, and its quota."""
+    capabilities.require_pool(row.pool, "snapshots")
     snapshot_id = new_id()
     snapshots.add(
         tx,

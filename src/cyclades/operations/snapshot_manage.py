@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cyclades.config import Settings
-from cyclades.model import quota
+from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Failed
 from cyclades.model.names import snapshot_disk, volume_disk
@@ -46,6 +46,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted) -> str:
     row = volumes.get(tx, wanted.volume_id, caller.scope)
     if row.status not in VOLUME_ACTIONS["snapshot"]:
         raise wrong_status("volume", "snapshot", VOLUME_ACTIONS["snapshot"], row.status)
+    capabilities.require_pool(row.pool, "snapshots")
     volume_manage.refuse_ours(wanted.source)
     check_metadata(settings, wanted.metadata)
     snapshot_id, op_id = new_id(), new_id()

@@ -12,6 +12,7 @@ from cyclades.model.caller import Caller
 from cyclades.model.errors import Fault, NotFound, WrongState
 from cyclades.model.names import volume_disk
 from cyclades.model.servers import MAX_DISKS, device_of, free_index
+from cyclades.operations import placement
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.server_spec import owner, plug_of
 from cyclades.store import attachments, servers, volumes
@@ -72,6 +73,9 @@ def add_row(
     tx: Tx, server: Row[Any], row: Row[Any], generation: int, op_id: str, *, device: str | None = None, **values: Any
 ) -> Args:
     """The attachment of a volume that the operation owns, at the server's next free index."""
+    read_only = bool(row.readonly) or values.get("mode") == "ro"
+    placement.require_reach(tx, server.backend, row, read_only=read_only)
+    capabilities.require_end_with_server(row.pool, ends=bool(values.get("delete_on_termination")))
     others = attachments.of_server(tx, server.id)
     index = free_index({other.disk_index for other in others})
     shown = {other.device for other in others}

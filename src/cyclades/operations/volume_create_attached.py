@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cyclades.config import Settings
+from cyclades.model import capabilities
 from cyclades.model.caller import Caller
 from cyclades.operations import volume_attach
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
@@ -21,10 +22,11 @@ def start(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, server_id:
     server = servers.hold(tx, server_id, caller.project_id)
     servers.require(server, caller, "attach")
     op_id = new_id()
-    planned = plan(tx, caller, settings, wanted, op_id=op_id, on_server=True)
+    planned = plan(tx, caller, settings, wanted, op_id=op_id, on_server="data")
     volumes.change(tx, planned.volume_id, generation=1)
     row = volumes.get(tx, planned.volume_id, None)
-    attached = volume_attach.add_row(tx, server, row, row.generation, op_id)
+    ends = capabilities.lives_on_server(row.pool)
+    attached = volume_attach.add_row(tx, server, row, row.generation, op_id, delete_on_termination=ends)
     args = Args(
         attached.attachment_id,
         attached.server_id,

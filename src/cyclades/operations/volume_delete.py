@@ -8,15 +8,16 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
-from cyclades.model import quota
+from cyclades.model import capabilities
 from cyclades.model.caller import Caller
 from cyclades.model.errors import WrongState
 from cyclades.model.names import volume_disk
+from cyclades.operations import volume_remove
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.turn import wait_for_users
-from cyclades.store import attachments, quotas, volumes
+from cyclades.operations.volume_gone import forget
+from cyclades.store import attachments, volumes
 from cyclades.store.database import Tx
-from cyclades.store.schema import now
 
 
 class Args(msgspec.Struct):
@@ -25,10 +26,15 @@ class Args(msgspec.Struct):
 
 
 def start(tx: Tx, caller: Caller, volume_id: str) -> None:
-    """Accept the deletion. A volume that is plugged somewhere or has snapshots stays."""
+    """Accept the deletion. A volume that has snapshots stays, and one that is plugged somewhere and could be
+    detached."""
     row = volumes.hold(tx, volume_id, caller.scope)
     refuse_if_snapshots(tx, row)
-    refuse_if_attached(attachments.of_volume(tx, row.id))
+    attached = attachments.of_volume(tx, row.id)
+    if attached and capabilities.lives_on_server(row.pool):
+        volume_remove.start(tx, caller, attached[0])
+        return
+    refuse_if_attached(attached)
     op_id = new_id()
     volumes.begin(tx, row, "delete", status="deleting", op_id=op_id)
     submit(tx, caller, OPERATION, Args(row.id, row.pool), resource_kind="volume", resource_id=row.id, op_id=op_id)
@@ -57,14 +63,6 @@ async def remove_disk(work: Work[Args]) -> None:
 
 def done(tx: Tx, work: Work[Args]) -> None:
     forget(tx, work.args.volume_id, work.id)
-
-
-def forget(tx: Tx, volume_id: str, op_id: str) -> None:
-    """The disk is gone: so is the volume, and it no longer counts."""
-    row = volumes.get(tx, volume_id, None)
-    if volumes.finish(tx, volume_id, op_id, status="deleted", deleted_at=now()):
-        amounts = quota.of_volume(row.size, type_id=row.volume_type_id, consumes=row.consumes_quota)
-        quotas.give_back(tx, row.project_id, amounts)
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import Row
 
+from cyclades.model import capabilities
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Invalid, WrongState
 from cyclades.model.names import volume_disk
@@ -30,7 +31,7 @@ def start(tx: Tx, caller: Caller, server_id: str, volume_id: str) -> None:
     """Accept the detachment."""
     server = servers.hold(tx, server_id, caller.scope)
     row = attachments.get(tx, server.id, volume_id)
-    _refuse_root(row)
+    _refuse_what_stays(tx, row)
     op_id = new_id()
     # The volume first: a repeat of a detach in progress is the volume's wrong state (400), never the server's (409).
     volumes.begin(tx, volumes.get(tx, volume_id, None), "detach", status="detaching", op_id=op_id)
@@ -42,7 +43,7 @@ def force(tx: Tx, caller: Caller, row: Row[Any]) -> None:
     """Accept the detachment, whatever the volume's status and the server's, as long as no operation has them. Nothing
     is taken on trust here either: it ends when the server has let go, and fails if that does not."""
     server = servers.hold(tx, row.server_id, None)
-    _refuse_root(row)
+    _refuse_what_stays(tx, row)
     op_id = new_id()
     volumes.begin(tx, volumes.hold(tx, row.volume_id, None), "force_detach", status="detaching", op_id=op_id)
     if server.operation_id is not None:
@@ -51,11 +52,17 @@ def force(tx: Tx, caller: Caller, row: Row[Any]) -> None:
     _submit(tx, caller, server.backend, row, op_id)
 
 
-def _refuse_root(row: Row[Any]) -> None:
+def _refuse_what_stays(tx: Tx, row: Row[Any]) -> None:
     if row.is_root:
         raise Invalid(
             "detach-root",
             f"Volume {row.volume_id} is the root disk of server {row.server_id}: it cannot be detached.",
+        )
+    if capabilities.lives_on_server(volumes.get(tx, row.volume_id, None).pool):
+        raise Invalid(
+            "detach-server-bound",
+            f"Volume {row.volume_id} lives only on server {row.server_id}: it cannot be detached. Delete the volume to "
+            "take it away from the server, with what it holds.",
         )
 
 
@@ -76,11 +83,24 @@ def _submit(tx: Tx, caller: Caller, backend: str, row: Row[Any], op_id: str) -> 
     submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.volume_id, op_id=op_id)
 
 
-async def unplug(work: Work[Args]) -> None:
-    args = work.args
+class Plugged(Protocol):
+    """What tells an attachment, in the arguments of an operation that ends it."""
+
+    server_id: str
+    backend: str
+    volume_id: str
+    generation: int
+
+
+async def take_away(work: Work[Any], args: Plugged) -> None:
+    """Unplug the volume; when this returns nothing of the server reaches it any more."""
     patience = work.world.settings.compute.unplug_seconds
     backend = work.world.backends[args.backend]
     await backend.unplug(args.server_id, args.volume_id, args.generation, patience=patience, trail=work)
+
+
+async def unplug(work: Work[Args]) -> None:
+    await take_away(work, work.args)
     work.data["unplugged"] = True
 
 

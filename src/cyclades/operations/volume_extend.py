@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+from sqlalchemy import Row
 
 from cyclades.config import Settings
-from cyclades.model import quota
+from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Invalid
 from cyclades.model.names import volume_disk
@@ -13,7 +16,7 @@ from cyclades.model.units import GIB
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.live import find_live, tell_grown
 from cyclades.operations.new_volume import check_size
-from cyclades.store import quotas, volumes
+from cyclades.store import backend_disks, quotas, volumes
 from cyclades.store.database import Tx
 
 
@@ -31,6 +34,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_size: 
     """Accept the extension to `new_size` GiB."""
     row = volumes.get(tx, volume_id, caller.scope)
     check_size(settings, new_size)
+    _refuse_detached(tx, row)
     op_id = new_id()
     volumes.begin(tx, row, "extend", status="extending", op_id=op_id)
     if new_size <= row.size:
@@ -43,6 +47,15 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_size: 
     quotas.take(tx, settings.quotas, row.project_id, growth, volume_size=new_size)
     args = Args(row.id, row.pool, row.size, new_size, row.status)
     submit(tx, caller, OPERATION, args, resource_kind="volume", resource_id=row.id, op_id=op_id)
+
+
+def _refuse_detached(tx: Tx, row: Row[Any]) -> None:
+    """What Ganeti made and no instance has, it does not grow either."""
+    if capabilities.template_of(row.pool) is None or row.status != "available":
+        return
+    if backend_disks.of_volume(tx, row.id) is not None:
+        text = f"Volume {row.id} was made by Ganeti: it is extended while a server has it. Attach it first."
+        raise Invalid("extend-detached-template", text)
 
 
 async def grow(work: Work[Args]) -> None:

@@ -50,7 +50,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted) -> str:
         type_row = volume_types.default(tx, caller.project_id)
     else:
         type_row = volume_types.find(tx, wanted.type, caller.scope)
-    kind = capabilities.kind_of(type_row.extra_specs, settings.pool_engines)
+    kind = capabilities.kind_of(type_row.extra_specs, settings.storage)
     if kind.pool != wanted.pool:
         raise Invalid(
             "manage-type",

@@ -20,6 +20,7 @@ from cyclades.operations import snapshot_delete, volume_delete
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.disk_owner import set_free
 from cyclades.operations.turn import ask_to_end, supersede, until_free, wait_for_users
+from cyclades.operations.volume_gone import forget
 from cyclades.store import attachments, snapshots, transfers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
@@ -125,7 +126,7 @@ def done(tx: Tx, work: Work[Args]) -> None:
     for row in snapshots.of_operation(tx, work.id):
         snapshot_delete.forget(tx, row.id, work.id)
     with suppress(NotFound):
-        volume_delete.forget(tx, work.args.volume_id, work.id)
+        forget(tx, work.args.volume_id, work.id)
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:

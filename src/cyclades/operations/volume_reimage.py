@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from cyclades.model import capabilities
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Invalid
 from cyclades.model.names import image_disk, volume_disk
@@ -30,6 +31,7 @@ def start(tx: Tx, caller: Caller, volume_id: str, image_id: str, *, reserved: bo
     was; one in error is `available`."""
     row = volumes.get(tx, volume_id, caller.scope)
     image = images.usable(tx, caller, image_id)
+    capabilities.require_pool(row.pool, "a new content")
     if (least := least_size(image)) > row.size:
         raise Invalid(
             "reimage-size",

@@ -45,8 +45,8 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_type: 
         raise wrong_status("volume", "retype", VOLUME_ACTIONS["retype"], row.status)
     if new.id == row.volume_type_id:
         raise Invalid("retype-same", f"Volume {row.id} is of type {new.name} already.", field="new_type")
-    kind = capabilities.kind_of(new.extra_specs, settings.pool_engines)
-    if (unmet := capabilities.unmet(new.extra_specs, kind, settings.pool_engines)) is not None:
+    kind = capabilities.kind_of(new.extra_specs, settings.storage)
+    if (unmet := capabilities.unmet(new.extra_specs, kind, settings.storage)) is not None:
         raise Invalid("retype-unmet", unmet, field="new_type")
     capabilities.check_zone(new.extra_specs, row.availability_zone)
     multiattach = capabilities.wants_multiattach(new.extra_specs)
@@ -70,6 +70,8 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_type: 
 
 
 def _refuse_move(tx: Tx, row: Row[Any], type_name: str, pool: str, *, may_move: bool) -> None:
+    for end in (row.pool, pool):
+        capabilities.require_pool(end, "moves to another pool")
     if not may_move:
         raise Invalid(
             "retype-never",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from cyclades.model import capabilities
 from cyclades.model.caller import Caller
 from cyclades.model.names import unmanaged_disk, volume_disk
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.operations.volume_delete import forget, refuse_if_attached, refuse_if_snapshots
+from cyclades.operations.volume_delete import refuse_if_attached, refuse_if_snapshots
+from cyclades.operations.volume_gone import forget
 from cyclades.store import attachments, volumes
 from cyclades.store.database import Tx
 
@@ -23,6 +25,7 @@ class Args(msgspec.Struct):
 def start(tx: Tx, caller: Caller, volume_id: str) -> None:
     """Accept it. A volume that is plugged somewhere or has snapshots stays."""
     row = volumes.hold(tx, volume_id, caller.scope)
+    capabilities.require_pool(row.pool, "disks that live on by themselves")
     refuse_if_snapshots(tx, row)
     refuse_if_attached(attachments.of_volume(tx, row.id))
     op_id = new_id()

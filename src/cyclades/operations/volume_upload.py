@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from cyclades.config import Settings
-from cyclades.model import quota
+from cyclades.model import capabilities, quota
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Away, Failed, OverQuota, Passing, TooLarge
 from cyclades.model.names import snapshot_disk, volume_disk
@@ -51,6 +51,7 @@ def start(
     allowed = VOLUME_ACTIONS["upload"] if in_use else {"available"}
     if row.status not in allowed:
         raise wrong_status("volume", "upload", allowed, row.status)
+    capabilities.require_pool(row.pool, "copies as images")
     op_id = new_id()
     volumes.begin(tx, row, "upload", status="uploading", op_id=op_id)
     image_id = image_create.start(tx, caller, settings, wanted)

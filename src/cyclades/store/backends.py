@@ -9,11 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy import Row
 from sqlalchemy.dialects import postgresql, sqlite
 
-from cyclades.model.errors import NotFound, WrongState
+from cyclades.model.errors import NotFound
 from cyclades.store.database import Tx
 from cyclades.store.schema import backend, now, server
-
-_CLOSED = sa.select(backend.c.disabled_reason).where(backend.c.name == sa.bindparam("name"), ~backend.c.enabled)
 
 
 def report(tx: Tx, name: str, **found: Any) -> None:
@@ -35,13 +33,10 @@ def change(tx: Tx, name: str, *, enabled: bool, disabled_reason: str | None) -> 
         raise NotFound("backend", name)
 
 
-def require_open(tx: Tx, name: str) -> None:
-    """`WrongState` for a new server in a backend that an operator has disabled. Those that it has stay usable."""
-    closed = tx.execute(_CLOSED, {"name": name}).first()
-    if closed is not None:
-        why = f" ({closed.disabled_reason})" if closed.disabled_reason else ""
-        text = f"No valid host was found: backend {name} takes no new servers, it is disabled{why}."
-        raise WrongState("backend-disabled", text, resource="backend")
+def accepted_since(tx: Tx, name: str, moment: int) -> int:
+    """MiB of the backend's servers that were accepted after this moment."""
+    wanted = sa.select(server.c.flavor).where(server.c.backend == name, server.c.deleted_at.is_(None))
+    return sum(flavor["ram"] for flavor in tx.execute(wanted.where(server.c.created_at > moment)).scalars())
 
 
 def servers_of(tx: Tx, name: str) -> list[Row[Any]]:

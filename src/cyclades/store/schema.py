@@ -533,9 +533,9 @@ backend = Table(
     Column("problem", Text),
 )
 
-# A Ganeti cluster that an operator added: the backend of the same name. `password` is sealed, `certificate` is what RAPI
-# shows (PEM), `pools` are those that its nodes reach, `options` are those of `backends.ganeti.options`. One that is
-# `offline` is left alone: what is asked of it waits.
+# A Ganeti cluster that an operator added: the backend of the same name. `password` is sealed, `certificate` is what
+# RAPI shows (PEM), `pools` are those that its nodes reach, `options` are those of `backends.ganeti.options`. One
+# that is `offline` is left alone: what is asked of it waits.
 cluster = Table(
     "cluster",
     metadata,

@@ -109,7 +109,7 @@ async def test_access_is_a_matter_of_private_types_and_of_admins(
         ({"name": ""}, 400, "name"),
         ({"name": " "}, 400, "name"),
         ({"name": "standard"}, 409, "exists"),
-        ({"name": "t", "extra_specs": {"cyclades:disk_template": "drbd"}}, 400, "drbd"),
+        ({"name": "t", "extra_specs": {"cyclades:disk_template": "drbd", "cyclades:pool": "local"}}, 400, "drbd"),
         ({"name": "t", "extra_specs": {"cyclades:disk_template": "tape"}}, 400, "tape"),
         ({"name": "t", "extra_specs": {"cyclades:pool": "lake"}}, 400, "lake"),
         ({"name": "t", "extra_specs": {"multiattach": "<is> True"}}, 400, "multiattach"),

@@ -136,7 +136,7 @@ def _mount(path: Path, options: str) -> None:
 
 async def test_it_learns_who_it_is(guest: Guest) -> None:
     assert guest.said("^CONFIG [a-z]+ the-first$")
-    assert guest.said(rf"^NET eth0 {re.escape(guest.spec.nics[0].address)}/29$")
+    assert guest.said(rf"^NET eth0 {re.escape(str(guest.spec.nics[0].address))}/29$")
     assert await guest.run("hostname") == "the-first"
 
 

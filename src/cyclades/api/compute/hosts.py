@@ -11,7 +11,7 @@ from cyclades.api.compute import since
 from cyclades.api.http.request import Request
 from cyclades.api.http.times import micros
 from cyclades.model.presence import is_up
-from cyclades.store import backends, services
+from cyclades.store import backends, clusters, services
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
@@ -21,7 +21,12 @@ _INTERNAL_ZONE = "internal"
 
 
 def every(tx: Tx, request: Request) -> list[Row[Any]]:
-    return backends.every(tx, (backend.name for backend in request.settings.backends))
+    return backends.every(tx, names(tx, request))
+
+
+def names(tx: Tx, request: Request) -> list[str]:
+    """Of all backends, also of those that no engine has looked at."""
+    return [*(one.name for one in request.settings.backends), *(one.name for one in clusters.every(tx))]
 
 
 def number_or_uuid(request: Request, kind: str, name: str, number: int) -> int | str:

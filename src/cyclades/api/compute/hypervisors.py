@@ -45,7 +45,7 @@ class Host:
 
 
 def _read(tx: Tx, request: Request) -> list[Host]:
-    pooled = pools.every(tx, request.settings.pool_engines)
+    pooled = pools.every(tx, request.settings.storage.pools)
     total, free, promised = (sum(getattr(pool, what) for pool in pooled) for what in ("total", "free", "promised"))
     return [
         Host(number, row, backends.servers_of(tx, row.name), total, free, promised)

@@ -96,7 +96,7 @@ def _interface(request: Request, row: Row[Any], nic: dict[str, str]) -> dict[str
         "port_state": "ACTIVE" if row.status == "ACTIVE" else "DOWN",
         "net_id": NETWORK_ID,
         "mac_addr": nic["mac"],
-        "fixed_ips": [{"subnet_id": SUBNET_ID, "ip_address": nic["address"]}],
+        "fixed_ips": [{"subnet_id": SUBNET_ID, "ip_address": nic["address"]}] if nic["address"] else [],
     }
     if request.version >= since.ATTACHMENT_TAG:
         view["tag"] = row.extra.get("network_tag")

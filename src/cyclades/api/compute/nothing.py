@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cyclades.api.compute import since
+from cyclades.api.compute import hosts, since
 from cyclades.api.compute.service import SERVICE
 from cyclades.api.http.request import Request
 from cyclades.api.http.service import Who
@@ -60,8 +60,8 @@ async def forget_password(request: Request) -> None:
 @SERVICE.route("GET", "/os-hosts", who="admin", until=since.before(since.HOSTS_GONE))
 async def hosts_of_all(request: Request) -> dict[str, Any]:
     zone = request.settings.api.availability_zone
-    found = [{"host_name": one.name, "service": "compute", "zone": zone} for one in request.settings.backends]
-    return {"hosts": found}
+    names = await request.db.read(lambda tx: hosts.names(tx, request))
+    return {"hosts": [{"host_name": name, "service": "compute", "zone": zone} for name in names]}
 
 
 async def _server(request: Request) -> None:

@@ -188,6 +188,7 @@ def addresses(row: Row[Any]) -> dict[str, list[dict[str, Any]]]:
         found += [
             {"addr": address, "version": 4, "OS-EXT-IPS-MAC:mac_addr": mac, "OS-EXT-IPS:type": kind}
             for address, kind in ((nic["address"], "fixed"), (nic["forward"], "floating"))
+            if address is not None
         ]
     return {NETWORK_NAME: found} if found else {}
 

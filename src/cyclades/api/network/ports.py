@@ -77,7 +77,7 @@ def _view(request: Request, row: Row[Any]) -> dict[str, Any]:
         "description": "",
         "network_id": NETWORK_ID,
         "mac_address": nic["mac"],
-        "fixed_ips": [{"subnet_id": SUBNET_ID, "ip_address": nic["address"]}],
+        "fixed_ips": [{"subnet_id": SUBNET_ID, "ip_address": nic["address"]}] if nic["address"] else [],
         "status": "ACTIVE" if row.status == "ACTIVE" else "DOWN",
         "admin_state_up": True,
         "device_id": row.id,

@@ -15,6 +15,7 @@ from cyclades.api.volume import filters, shapes, since
 from cyclades.api.volume.filters import Filter
 from cyclades.api.volume.service import SERVICE
 from cyclades.model import attachments as rules
+from cyclades.model import capabilities
 from cyclades.operations import client_attachments
 from cyclades.store import attachments
 from cyclades.store.database import Tx
@@ -78,7 +79,7 @@ def _detail(request: Request, row: Row[Any]) -> dict[str, Any]:
 def _connection(request: Request, row: Row[Any]) -> dict[str, Any]:
     if not request.caller.sees_hosts or row.status == "reserved":
         return {}
-    engine = request.settings.pool_engines[row.pool]
+    engine = capabilities.engine_of(row.pool, request.settings.storage)
     found = rules.connection(engine=engine, pool=row.pool, volume_id=row.volume_id, mode=row.mode or "rw")
     connector = row.connector or {}
     return {

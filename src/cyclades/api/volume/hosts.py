@@ -52,7 +52,7 @@ _HELD = shape({"host": shapes.TEXT, "project": shapes.TEXT, **dict.fromkeys(_COU
 async def show(request: Request) -> dict[str, Any]:
     host = request.ids["host"]
     pool = pool_of(host)
-    if not pool or pool not in request.settings.pool_engines:
+    if not pool or pool not in request.settings.storage.pools:
         raise NotFound("host", host)
 
     def read(tx: Tx) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def _serves(tx: Tx, request: Request, row: Row[Any]) -> bool:
     if not name or request.version < since.POOL_TYPE_FILTER:
         return True
     specs = volume_types.find(tx, name, None).extra_specs
-    kind = capabilities.kind_of(specs, request.settings.pool_engines)
+    kind = capabilities.kind_of(specs, request.settings.storage)
     return bool(kind.pool == row.name)
 
 
@@ -101,7 +101,7 @@ async def every(request: Request) -> dict[str, Any]:
     if unknown and request.version >= since.UNKNOWN_FILTERS_REFUSED:
         text = f"Invalid filters {','.join(unknown)} are found in query options."
         raise Invalid("filter", text, field=unknown[0])
-    ours = request.settings.pool_engines
+    ours = request.settings.storage.pools
 
     def read(tx: Tx) -> list[Row[Any]]:
         found = sa.select(pool).where(pool.c.name.in_(ours)).order_by(pool.c.name)
@@ -120,7 +120,7 @@ async def every(request: Request) -> dict[str, Any]:
 
 
 def _capabilities(request: Request, row: Row[Any]) -> dict[str, Any]:
-    can = capabilities.of_pool(row.name, request.settings.pool_engines)
+    can = capabilities.of_pool(row.name, request.settings.storage)
     seen = micros(row.seen_at)
     return {
         "volume_backend_name": row.name,
@@ -171,7 +171,7 @@ _HOST = shape(
 async def show(request: Request) -> dict[str, Any]:
     """By `host@backend`, also with `#pool`; the host alone is its first pool."""
     host = request.ids["host"]
-    wanted, ours = pool_of(host), request.settings.pool_engines
+    wanted, ours = pool_of(host), request.settings.storage.pools
     rows = await request.db.read(lambda tx: pools.every(tx, ours))
     row = next((row for row in rows if wanted in ("", row.name)), None)
     if row is None:

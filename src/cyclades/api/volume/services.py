@@ -28,7 +28,7 @@ def every(tx: Tx, request: Request) -> list[dict[str, Any]]:
     zone = request.settings.api.availability_zone
     last_seen = services.every(tx, kind="engine")[:1]
     found = [_service(SCHEDULER, HOST, zone, engine.seen_at, enabled=True, reason=None) for engine in last_seen]
-    for pool in pools.every(tx, request.settings.pool_engines):
+    for pool in pools.every(tx, request.settings.storage.pools):
         host = backend_of(pool.name)
         found.append(_service(VOLUME, host, zone, pool.seen_at, enabled=pool.enabled, reason=pool.disabled_reason))
     return found
@@ -112,7 +112,7 @@ async def _change(request: Request, *, enabled: bool, reason: str | None) -> dic
         if (binary, host) == (SCHEDULER, HOST):
             raise Invalid("service-scheduler", "Engines are started and stopped, not enabled and disabled.")
         pool = pool_of(host)
-        if binary != VOLUME or not pool or pool not in request.settings.pool_engines:
+        if binary != VOLUME or not pool or pool not in request.settings.storage.pools:
             raise NotFound("service", f"{binary} on {host}")
         pools.change(tx, pool, enabled=enabled, disabled_reason=reason)
 

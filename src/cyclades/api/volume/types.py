@@ -32,11 +32,7 @@ _SORTABLE = ("id", "name", "description", "is_public", "created_at", "updated_at
 
 def kind_of(request: Request, specs: dict[str, str]) -> capabilities.Kind:
     """How such a type's disks are kept; refused where no pool or backend could."""
-    return capabilities.kind_of(specs, _engines(request))
-
-
-def _engines(request: Request) -> dict[str, str]:
-    return {pool.name: pool.engine for pool in request.settings.pools}
+    return capabilities.kind_of(specs, request.settings.storage)
 
 
 def get(tx: Tx, request: Request) -> Row[Any]:
@@ -56,7 +52,7 @@ def _view(request: Request, row: Row[Any]) -> dict[str, Any]:
         view |= {
             "deleted": False,
             "SNF:disk_template": f"{kind.disk_template}_{kind.provider}" if provided else kind.disk_template,
-            "SNF:detachable": capabilities.capabilities(kind, _engines(request)).detachable,
+            "SNF:detachable": capabilities.of_pool(kind.pool, request.settings.storage).detachable,
         }
     return view
 

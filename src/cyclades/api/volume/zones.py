@@ -16,7 +16,7 @@ _ZONE = shape({"zoneName": shapes.TEXT, "zoneState": shapes.one("available", sha
 @SERVICE.route("GET", "/os-availability-zone", who="reader", answer=shapes.page("availabilityZoneInfo", _ZONE))
 async def every(request: Request) -> dict[str, Any]:
     """The one zone; volumes can be made there unless an operator has disabled every pool."""
-    names = request.settings.pool_engines
+    names = request.settings.storage.pools
     rows = await request.db.read(lambda tx: pools.every(tx, names))
     available = len([row for row in rows if not row.enabled]) < len(names)
     zone = request.settings.api.availability_zone

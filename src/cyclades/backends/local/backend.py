@@ -240,6 +240,9 @@ class LocalBackend:
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
         """A machine reads the size of a disk when it opens it."""
 
+    async def delete_disk(self, volume_id: str, uuid: str) -> None:
+        raise Failed("All disks of this backend lie in pools.")
+
     # --- looking ----------------------------------------------------------------------------------
 
     async def look(self, server_id: str) -> SeenServer:
