@@ -37,7 +37,7 @@ class Difference:
 async def differences(world: World) -> list[Difference]:
     """Everything that is not as it should be."""
     books = await world.db.read(_Books)
-    found = [*_unowned(books), *_quota(books)]
+    found = [*_unowned(books), *_transfers(books), *_quota(books)]
     for name, pool in world.pools.items():
         disks = {disk.name: disk for disk in await pool.disks()}
         found += _pool(books, name, disks)
@@ -56,6 +56,7 @@ class _Books:
         uploads = sa.select(schema.image_upload)
         self.uploaded = {row.image_id: row.counted for row in tx.execute(uploads)}  # bytes, before the image has them
         self.servers = _alive(tx, schema.server)
+        self.transfers = _alive(tx, schema.transfer)
         # Clients' own attachments, to what runs elsewhere, are rows and nothing else.
         self.plugs = [row for row in _alive(tx, schema.attachment) if row.server_id is not None]
         snapshot_volumes = {row.volume_id for row in self.snapshots}
@@ -97,6 +98,26 @@ def _unowned(books: _Books) -> list[Difference]:
             for row in rows
             if row.held_since is not None and (row.operation_id is not None or row.status in all_steady)
         ]
+    return found
+
+
+def _transfers(books: _Books) -> list[Difference]:
+    """A volume is `awaiting-transfer` as long as a transfer offers it, and no longer."""
+    found = []
+    volumes = {row.id: row for row in books.volumes}
+    for row in books.transfers:
+        volume = volumes.get(row.volume_id)
+        if volume is None:
+            found.append(Difference(f"transfer {row.id}", f"offers volume {row.volume_id}, which does not exist"))
+        elif volume.operation_id is None and volume.status != "awaiting-transfer":
+            text = f"offers volume {row.volume_id}, which is {volume.status}"
+            found.append(Difference(f"transfer {row.id}", text))
+    offered = {row.volume_id for row in books.transfers}
+    found += [
+        Difference(f"volume {row.id}", "is awaiting-transfer, and no transfer offers it")
+        for row in books.volumes
+        if row.operation_id is None and row.status == "awaiting-transfer" and row.id not in offered
+    ]
     return found
 
 
