@@ -180,13 +180,21 @@ class Pool(Protocol):
         """Hold a volume while a QEMU opens it: inside, the layer that must be written to cannot change."""
         ...
 
-    async def claim(self, disk: str, owner: str, generation: int) -> None:
+    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
         """Make `owner` (`<backend>/<server id>`) the only one who may open the disk, for the attachment of
-        this `generation`. `Failed` if another owns it; an older generation than the last seen is `Failed`."""
+        this `generation`. `Failed` if another owns it; an older generation than the last seen is `Failed`.
+        `card`: the machines that run the owner learn it from the pool's storage, since they do not ask us."""
+        ...
+
+    async def unbind(self, disk: str, owner: str, generation: int) -> None:
+        """What a machine plugs in first by an attachment keeps the disk to itself. After it is proven that it was taken
+        away again, let another be the first. Nothing happens if another owner or generation holds the disk; `Passing`
+        while some program still has it open."""
         ...
 
     async def release(self, disk: str, owner: str, generation: int) -> None:
-        """After the unplug is proven. Nothing happens if another owner or a newer generation holds the disk."""
+        """After the unplug is proven. Nothing happens if another owner or a newer generation holds the disk. `Passing`
+        if a machine that learns from the pool's storage still has it open."""
         ...
 
     async def find(self, disk: str) -> DiskInfo | None: ...

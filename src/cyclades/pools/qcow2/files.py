@@ -29,12 +29,13 @@ class LayerFiles:
     def __init__(self, directory: Path, group: int | None) -> None:
         self.layers = directory / "layers"
         self.incoming = directory / "incoming"
+        self.cards = directory / "cards"
         self._locks = directory / "locks"
         self._group = group
 
     def prepare(self) -> None:
         """Make the directories."""
-        for path in (self.layers, self._locks):
+        for path in (self.layers, self.cards, self._locks):
             path.mkdir(parents=True, exist_ok=True, mode=0o750)
         self.incoming.mkdir(exist_ok=True, mode=0o700)
         if self._group is not None:

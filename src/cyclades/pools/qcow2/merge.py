@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,7 +17,7 @@ from sqlalchemy import Row
 from cyclades.model.errors import Fault, Passing
 from cyclades.pools import qemu_img
 from cyclades.pools.base import FindLive, no_progress
-from cyclades.pools.qcow2 import files, stream
+from cyclades.pools.qcow2 import cards, files, stream
 from cyclades.pools.qcow2.layers import Layers, in_thread
 from cyclades.store import layers as rows
 from cyclades.store.database import Tx
@@ -101,12 +102,13 @@ async def _merge(layers: Layers, held: AsyncExitStack, lower_id: str, upper_id: 
         await disk.pull(None if base_path is None else str(base_path), no_progress)
     elif await in_thread(files.in_use, upper_path):
         return False
-    elif volume is not None and lower.format == "qcow2" and files.used(upper_path) <= files.used(lower_path):
+    elif volume is not None and lower.format == "qcow2" and await _may_go_down(layers, volume, upper_path, lower_path):
         # The other way round copies less: down into the lower layer, which then is the volume's.
         await in_thread(layers.files.set_written, lower_path, True)
         await qemu_img.commit(upper_path, fds=fds)
         await in_thread(files.sync, lower_path)
         await layers.db.write(lambda tx: _stand_in(tx, layers.pool, volume.name, lower_id, upper))
+        await cards.renew(layers, volume.name)
         await layers.drop(upper_id)
         return True
     else:
@@ -117,6 +119,15 @@ async def _merge(layers: Layers, held: AsyncExitStack, lower_id: str, upper_id: 
     await layers.db.write(lambda tx: _close_gap(tx, lower, upper_id))
     await layers.drop(lower_id)
     return True
+
+
+async def _may_go_down(layers: Layers, volume: Row[Any], upper: Path, lower: Path) -> bool:
+    """Whether the lower layer may become the volume's, and this is less to copy. A node that may open the disk at any
+    time keeps the layer that its card names."""
+    now = await layers.find(volume.name)
+    if now is not None and now.owner is not None and await cards.exists(layers, volume.name):
+        return False
+    return files.used(upper) <= files.used(lower)
 
 
 def _pair(

@@ -28,7 +28,7 @@ from cyclades.pools.base import (
     no_progress,
     wanted,
 )
-from cyclades.pools.qcow2 import files, header, incoming, merge, switch
+from cyclades.pools.qcow2 import cards, files, header, incoming, merge, switch
 from cyclades.pools.qcow2.files import LayerFiles
 from cyclades.pools.qcow2.layers import Layers, blockdev, in_thread
 from cyclades.pools.qcow2.tidy import finish_removals, tidy
@@ -169,6 +169,7 @@ class Qcow2Pool:
             present = await in_thread(files.virtual_size, path)
             if size < max(present, volume.size):
                 raise Failed(f"A disk of {present} bytes cannot shrink to {size}.")
+            await cards.renew(self._layers, disk, size=size)
             running = await live()
             if running is not None:
                 await running.resize(size)
@@ -195,6 +196,7 @@ class Qcow2Pool:
                 raise Passing("The snapshot is being taken.")
             if row.written:
                 row = await self._ready_to_go(row)
+                await cards.drop(self._layers, row)
             layer_id: str = row.layer_id
             verdict = await self._db.write(lambda tx: self._forget(tx, disk, layer_id))
             flocks.forget(self._files.disk_lock(disk))
@@ -297,7 +299,7 @@ class Qcow2Pool:
             if row.half or row.state != "live":
                 raise Passing("The disk is being made.")
             if row.written:
-                await self._ready_to_go(row)
+                await cards.drop(self._layers, await self._ready_to_go(row))
             await self._db.write(lambda tx: rows.rename_disk(tx, self.name, disk, name))
             flocks.forget(self._files.disk_lock(disk))
 
@@ -336,7 +338,7 @@ class Qcow2Pool:
                 raise Failed(f"The disk is damaged: layer {missing[0]} is missing.")
             yield blockdev(chain[0])
 
-    async def claim(self, disk: str, owner: str, generation: int) -> None:
+    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
         def change(tx: Tx) -> None:
             if not rows.claim(tx, self.name, disk, owner, generation):
                 row = rows.find(tx, self.name, disk)
@@ -347,9 +349,31 @@ class Qcow2Pool:
                 raise Failed("The volume was attached anew since.")
 
         await self._db.write(change)
+        if card or await cards.exists(self._layers, disk):
+            async with self._layers.hold_disk(disk):
+                volume = await switch.settle(self._layers, await self._layers.volume(disk), at_rest)
+                await cards.write(self._layers, volume)
+
+    async def unbind(self, disk: str, owner: str, generation: int) -> None:
+        async with self._layers.hold_disk(_checked(disk)):
+            volume = await self._layers.find(disk)
+            if volume is not None and (volume.owner, volume.generation) == (owner, generation):
+                await cards.require_closed(self._layers, volume)
+                await cards.unbind(self._layers, volume)
 
     async def release(self, disk: str, owner: str, generation: int) -> None:
-        await self._db.write(lambda tx: rows.release(tx, self.name, disk, owner, generation))
+        if not await cards.exists(self._layers, _checked(disk)):
+            await self._db.write(lambda tx: rows.release(tx, self.name, disk, owner, generation))
+            return
+        async with self._layers.hold_disk(disk):
+            volume = await self._layers.find(disk)
+            if volume is not None and volume.owner == owner and volume.generation <= generation:
+                await cards.require_closed(self._layers, volume)
+                await self._db.write(lambda tx: rows.release(tx, self.name, disk, owner, generation))
+                volume = await self._layers.find(disk)
+            if volume is not None and volume.owner is None:
+                await cards.write(self._layers, volume)
+                await cards.unbind(self._layers, volume)
 
     async def find(self, disk: str) -> DiskInfo | None:
         row = await self._layers.find(disk)

@@ -2,7 +2,7 @@
 
 1. The books say where it goes: `next_layer_id`, and for a snapshot its name on the layer that will be frozen.
 2. The next layer's file is made.
-3. A QEMU that has the volume open is told to write there.
+3. A QEMU that has the volume open is told to write there; who may open it is told to open that one, by its card.
 4. The books say that the volume is there.
 
 Between 3 and 4 the new layer may already hold what a guest wrote. All functions want the disk held.
@@ -17,7 +17,7 @@ from sqlalchemy import Row
 
 from cyclades.model.errors import Failed, Passing
 from cyclades.pools.base import FindLive, LiveDisk
-from cyclades.pools.qcow2 import files, header
+from cyclades.pools.qcow2 import cards, files, header
 from cyclades.pools.qcow2.layers import Layers, blockdev, in_thread
 from cyclades.store import layers as rows
 from cyclades.store.database import Tx
@@ -53,6 +53,7 @@ async def finish(layers: Layers, volume: Row[Any], live: LiveDisk | None) -> Non
             raise Passing("The volume is open in a QEMU that cannot be asked now.")
     elif await live.top() != str(new):
         await live.switch(blockdev(new))
+    await cards.renew(layers, volume.name, layer=new)
     size = await in_thread(files.virtual_size, old)
     await in_thread(layers.files.set_written, old, False)
 
@@ -77,6 +78,7 @@ async def abandon(layers: Layers, volume: Row[Any]) -> None:
             rows.change(tx, volume.next_layer_id, state="removing")
 
     await in_thread(layers.files.set_written, layers.head(volume), True)
+    await cards.renew(layers, volume.name)
     await layers.db.write(change)
     await layers.drop(volume.next_layer_id)
 

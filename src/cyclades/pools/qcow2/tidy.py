@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclades import flocks
 from cyclades.model.errors import Passing
 from cyclades.pools.base import at_rest
+from cyclades.pools.qcow2 import cards
 from cyclades.pools.qcow2.layers import Layers, in_thread
 from cyclades.pools.qcow2.merge import prune
 from cyclades.store import layers as rows
@@ -12,7 +13,10 @@ from cyclades.store import layers as rows
 
 async def tidy(layers: Layers) -> list[str]:
     """Returns what was done, one line each."""
-    return [*await finish_removals(layers), *await _prune_loose(layers), *await _strangers(layers)]
+    done = await finish_removals(layers)
+    for part in (_prune_loose, cards.tidy, _strangers):
+        done += await part(layers)
+    return done
 
 
 async def finish_removals(layers: Layers, *, most_children: int = 0) -> list[str]:
