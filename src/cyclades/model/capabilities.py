@@ -125,6 +125,12 @@ def lives_on_server(pool: str) -> bool:
     return template_of(pool) in _BOUND
 
 
+def kept_by_cluster(template: str) -> bool:
+    """Whether a cluster keeps a disk that it made (with this template, and provider: `ext/archipelago`) when no server
+    has it. What lies in a pool does not need that."""
+    return template != EXT and template not in _BOUND
+
+
 def engine_of(pool: str, storage: Storage) -> str:
     """What keeps the disks: a pool's engine, or Ganeti's template."""
     template = template_of(pool)

@@ -31,6 +31,12 @@ def of_volume(tx: Tx, volume_id: str) -> Row[Any] | None:
     return tx.execute(found.order_by(backend_disk.c.generation.desc()).limit(1)).one_or_none()
 
 
+def of_volume_in(tx: Tx, backend: str, volume_id: str) -> list[Row[Any]]:
+    """Its disks in this cluster: one, unless it is just being moved."""
+    mine = sa.and_(backend_disk.c.backend == backend, backend_disk.c.volume_id == volume_id)
+    return list(tx.execute(sa.select(backend_disk).where(mine)).all())
+
+
 def of_server(tx: Tx, backend: str, server_id: str) -> list[Row[Any]]:
     mine = sa.and_(backend_disk.c.backend == backend, backend_disk.c.server_id == server_id)
     return list(tx.execute(sa.select(backend_disk).where(mine)).all())

@@ -1,0 +1,76 @@
+"""The request that makes an instance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cyclades.backends.base import ServerSpec
+from cyclades.backends.ganeti import disks
+from cyclades.backends.ganeti.jobs import Ask
+from cyclades.backends.ganeti.options import GanetiOptions
+from cyclades.backends.ganeti.version import Version
+
+_DISKLESS = "diskless"
+
+
+def memory_of(spec: ServerSpec) -> dict[str, int]:
+    """As Ganeti's "backend parameters"."""
+    return {"maxmem": spec.memory, "minmem": spec.memory, "vcpus": spec.vcpus}
+
+
+def server(
+    backend: str, name: str, spec: ServerSpec, options: GanetiOptions, version: Version, place: dict[str, str]
+) -> Ask:
+    """With all its disks. Nothing is installed on them, and it does not start: Ganeti would not heed a `start`."""
+    plugs = sorted(spec.plugs, key=lambda plug: plug.index)
+    nics = [] if options.nic_link is None else [_nic(nic.mac, options) for nic in spec.nics]
+    return _create(
+        name,
+        options,
+        place,
+        disk_template=template_of(spec),
+        disks=[disks.parameters(backend, spec.server_id, plug, version) for plug in plugs],
+        nics=nics,
+        beparams=memory_of(spec),
+        hvparams=options.hvparams,
+    )
+
+
+def template_of(spec: ServerSpec) -> str:
+    """The one disk template of all its disks, as Ganeti wants it and rules have seen to."""
+    return next((disks.kind_of(disks.template_of(plug)) for plug in spec.plugs), _DISKLESS)
+
+
+def helper(name: str, options: GanetiOptions, place: dict[str, str]) -> Ask:
+    """An instance that never runs, and takes a detached disk along when it is removed."""
+    return _create(
+        name,
+        options,
+        place,
+        disk_template=_DISKLESS,
+        disks=[],
+        nics=[],
+        beparams={"maxmem": 128, "minmem": 128, "vcpus": 1},
+    )
+
+
+def _create(name: str, options: GanetiOptions, place: dict[str, str], **values: Any) -> Ask:
+    body = {
+        "__version__": 1,
+        "mode": "create",
+        "instance_name": name,
+        "hypervisor": options.hypervisor,
+        "os_type": options.os,
+        "no_install": True,
+        "start": False,
+        # Nobody needs to resolve our names, and who looks for them waits for a name server.
+        "name_check": False,
+        "ip_check": False,
+        "conflicts_check": False,
+    }
+    return Ask("POST", "/2/instances", body | place | values)
+
+
+def _nic(mac: str, options: GanetiOptions) -> dict[str, str]:
+    found = {"mac": mac, "link": options.nic_link, "mode": options.nic_mode}
+    return {name: value for name, value in found.items() if value is not None}
