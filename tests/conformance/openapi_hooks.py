@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import schemathesis  # type: ignore[import-not-found]  # not in the environment of our own code
@@ -18,8 +18,9 @@ from schemathesis.core.parameters import ParameterLocation  # type: ignore[impor
 _GIVEN: dict[str, Any] = json.loads(os.environ["CYCLADES_OPENAPI_THINGS"])
 # See openapi_things.py.
 _THINGS, _FED, _FED_ALONE = _GIVEN["things"], _GIVEN["fed"], _GIVEN["fed_alone"]
-_KNOWN = {one for some in _THINGS.values() for one in some}  # which schemathesis finds in answers, too
+_KNOWN = [one for some in _THINGS.values() for one in some]  # which schemathesis finds in answers, too
 _VERSION = "OpenStack-API-Version"
+_ONCE = "Idempotency-Key"
 _OF_MANY = 4  # requests, one keeps a value that it has
 
 
@@ -32,36 +33,41 @@ def before_load_schema(_context: Any, document: Any) -> None:
 
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     label = case.operation.label
-    parts = {"path": case.path_parameters, "query": case.query, "body": case.body}
+    parts = {"path": case.path_parameters, "query": case.query, "header": case.headers, "body": case.body}
+    request = json.dumps([label, case.path_parameters, case.query, case.body], default=lambda _: None)
     for place in [*parts]:
         if case.meta is not None and case.meta.is_negative_at(ParameterLocation(place)):
             del parts[place]
     for name, kind in {**_FED, **_FED_ALONE.get(label, {})}.items():
         place, *path = name.split(".")
-        _feed(parts.get(place), path, _choice(f"{label} {name}", _THINGS.get(kind, ())))
+        _feed(parts.get(place), path, _choice(f"{name} {request}", _THINGS.get(kind, ())))
+    # A key that was used with another body is refused: as a rule, each request has its own.
+    _feed(parts.get("header"), [_ONCE], _choice(f"{_ONCE} {request}", [f"{_number(request):x}"]))
     if "key" in (case.path_parameters or {}):
         _name_alike(case.path_parameters["key"], parts.get("body"))
 
 
 def _choice(place: str, values: Any) -> Callable[[Any], Any]:
-    """A value of the kind of the one that is there, or that one."""
+    """One of the values, or what is there."""
+    number = _number(place)
 
     def choose(current: Any) -> Any:
-        number = zlib.crc32(f"{place} {current!r}".encode(errors="replace"))
-        if not values or type(current) is not type(values[0]):
-            return current
-        if number % _OF_MANY == 0 and current not in _KNOWN:
+        if not values or current is None or (number % _OF_MANY == 0 and current not in _KNOWN):
             return current
         return values[number // _OF_MANY % len(values)]
 
     return choose
 
 
+def _number(text: str) -> int:
+    return zlib.crc32(text.encode(errors="replace"))
+
+
 def _feed(part: Any, path: list[str], choose: Callable[[Any], Any]) -> None:
     """Replace what is at `path`, if anything is."""
     for name in path[:-1]:
         part = part.get(name) if isinstance(part, dict) else None
-    if isinstance(part, dict) and path[-1] in part:
+    if isinstance(part, MutableMapping) and path[-1] in part:
         part[path[-1]] = choose(part[path[-1]])
 
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.clouds import Cloud, User
+from tests.clouds import Cloud
 from tests.conformance import openapi_things
-from tests.conformance.openapi_things import FED, FED_ALONE, POOLS, Things
+from tests.conformance.openapi_things import FED, FED_ALONE, POOLS
 
 from cyclades.api import compute, events, identity, image, network, volume
 from cyclades.api.http.service import Service
@@ -31,7 +31,7 @@ from cyclades.api.http.service import Service
 _ST = Path(__file__).parents[2] / ".venv-conformance" / "bin" / "st"
 _HOOKS = Path(__file__).with_name("openapi_hooks.py")
 _SEED = 20261124
-_EXAMPLES = 12
+_EXAMPLES = 8
 _SETTINGS = """
 max-stream-events = 1  # they have no end
 
@@ -82,44 +82,71 @@ def main() -> int:
     begun, outcome = time.monotonic(), Outcome()
     with contextlib.ExitStack() as held:
         directory = given.keep or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="cyclades-openapi-")))
-        pools = json.dumps([{"name": name} for name in POOLS])
-        # A few guests are enough.
-        cloud = Cloud(directory / "cloud", CYCLADES_POOLS=pools, CYCLADES_QUOTAS_SERVERS="3")
-        held.callback(cloud.end)
-        cloud.start()
-        admin, member = cloud.user("openrc"), cloud.user("openrc-demo")
-        for name, user, other in (("member", member, admin), ("admin", admin, member)):
-            things = openapi_things.make(user, other, admin)
-            for service, share in SERVICES:
-                if given.services and service.name not in given.services:
-                    continue
-                workspace = directory / f"{name}-{service.name}"
-                workspace.mkdir(parents=True)
-                print(f"\n=== {service.name}, as {name}", flush=True)
-                examples = max(1, round(given.examples * share))
-                outcome.add(_try(workspace, cloud, service, user, things, given.seed, examples))
+        sides = [_Side(held, directory, name) for name in ("member", "admin")]
+        for service, share in SERVICES:
+            if given.services and service.name not in given.services:
+                continue
+            examples = max(1, round(given.examples * share))
+            trials = [held.enter_context(_Trial(side, service, given.seed, examples)) for side in sides]
+            for trial in trials:
+                outcome.add(trial.end())
     print(f"\n{outcome.passed} passed, {outcome.failed} failed in {time.monotonic() - begun:.0f} s", flush=True)
     return 0 if outcome.failed == 0 else 1
 
 
-def _try(
-    workspace: Path, cloud: Cloud, service: Service, user: User, things: Things, seed: int, examples: int
-) -> dict[str, Any]:
-    """Returns its report."""
-    given = {"things": things, "fed": FED, "fed_alone": FED_ALONE}
-    environment = {**os.environ, "CYCLADES_OPENAPI_THINGS": json.dumps(given), "SCHEMATHESIS_HOOKS": str(_HOOKS)}
-    report = workspace / "report.json"
-    words: list[str] = [str(_ST), "run", f"{cloud.url}{service.prefix}/openapi.json"]
-    words += ["--header", f"X-Auth-Token: {user.token}"]
-    if (versions := service.versions) is not None:
-        words += ["--header", f"OpenStack-API-Version: {versions.name} {versions.most}"]
-    words += ["--seed", str(seed), "--max-examples", str(examples), "--checks", ",".join(_CHECKS)]
-    words += ["--request-timeout", "60", "--continue-on-failure", "--warnings", "off", "--no-color"]
-    words += ["--report", "json", "--report-json-path", str(report)]
-    (workspace / "schemathesis.toml").write_text(_SETTINGS)
-    subprocess.run(words, check=False, cwd=workspace, env=environment)
-    found: dict[str, Any] = json.loads(report.read_text())
-    return found
+class _Side:
+    """The admin or the member, in a cloud of their own: schemathesis has one thread, so both are tried at once."""
+
+    def __init__(self, held: contextlib.ExitStack, directory: Path, name: str) -> None:
+        self.name, self.directory = name, directory / name
+        pools = json.dumps([{"name": pool} for pool in POOLS])
+        # A few guests are enough.
+        self.cloud = Cloud(self.directory / "cloud", CYCLADES_POOLS=pools, CYCLADES_QUOTAS_SERVERS="3")
+        held.callback(self.cloud.end)
+        self.cloud.start()
+        admin, member = self.cloud.user("openrc"), self.cloud.user("openrc-demo")
+        self.user, other = (admin, member) if name == "admin" else (member, admin)
+        self.things = openapi_things.make(self.user, other, admin)
+
+
+class _Trial:
+    """Schemathesis, at one service."""
+
+    def __init__(self, side: _Side, service: Service, seed: int, examples: int) -> None:
+        self._title = f"{service.name}, as {side.name}"
+        self._workspace = side.directory / service.name
+        self._report = self._workspace / "report.json"
+        self._said = self._workspace / "said.txt"
+        self._workspace.mkdir(parents=True)
+        (self._workspace / "schemathesis.toml").write_text(_SETTINGS)
+        given = {"things": side.things, "fed": FED, "fed_alone": FED_ALONE}
+        environment = {**os.environ, "CYCLADES_OPENAPI_THINGS": json.dumps(given), "SCHEMATHESIS_HOOKS": str(_HOOKS)}
+        words: list[str] = [str(_ST), "run", f"{side.cloud.url}{service.prefix}/openapi.json"]
+        words += ["--header", f"X-Auth-Token: {side.user.token}"]
+        if (versions := service.versions) is not None:
+            words += ["--header", f"OpenStack-API-Version: {versions.name} {versions.most}"]
+        words += ["--seed", str(seed), "--max-examples", str(examples), "--checks", ",".join(_CHECKS)]
+        words += ["--request-timeout", "60", "--continue-on-failure", "--warnings", "off", "--no-color"]
+        words += ["--report", "json", "--report-json-path", str(self._report)]
+        with self._said.open("wb") as said:
+            self._process = subprocess.Popen(
+                words, cwd=self._workspace, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            )
+
+    def __enter__(self) -> _Trial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def end(self) -> dict[str, Any]:
+        """Wait for it, and show what it said; returns its report."""
+        self._process.wait()
+        print(f"\n=== {self._title}\n{self._said.read_text('utf-8', 'replace')}", flush=True)
+        found: dict[str, Any] = json.loads(self._report.read_text())
+        return found
 
 
 if __name__ == "__main__":
