@@ -20,7 +20,8 @@ from tests.ganeti.plan import Plan, start_time
 USER = "cyclades"  # of RAPI; it may write
 
 _PROJECT = Path(__file__).parents[2]
-_TEMPLATES = "file,sharedfile,ext,diskless"
+# Without device-mapper in the kernel, Ganeti offers `plain`, and its nodes fail to make such a disk; `drbd` it refuses.
+_TEMPLATES = "file,sharedfile,ext,diskless,plain"
 _KVM = "kvm_path=/usr/bin/qemu-system-x86_64,kvm_flag=,kernel_path=,initrd_path=,serial_console=true,vnc_bind_address="
 _LEAST = "cpu-count=1,disk-count=0,disk-size=1,memory-size=1,nic-count=0,spindle-use=0"
 _MOST = "cpu-count=8,disk-count=16,disk-size=1048576,memory-size=32768,nic-count=8,spindle-use=12"
@@ -78,13 +79,16 @@ class Cell:
                 stderr=log,
             )
 
-    def make_cluster(self) -> None:
-        """Once the nodes are up: init, RAPI's user, the other nodes."""
+    def until_up(self) -> None:
+        """Wait for the nodes."""
         assert self._process is not None
         assert self._process.stdout is not None
         up = self._process.stdout.readline()
         self._process.stdout.close()
         assert up == b"up\n", self.log()
+
+    def make_cluster(self) -> None:
+        """On nodes that are up: init, RAPI's user, the other nodes."""
         self._init()
         self.certificate.write_text(_certificate_of(self.run("cat", "/var/lib/ganeti/rapi.pem")))
         # RAPI reads the file anew when it is closed or moved there, not when its owner changes.
@@ -100,6 +104,7 @@ class Cell:
             *("--master-netdev=eth0", "--master-netmask=24", "--nic-parameters=mode=bridged,link=br0"),
             *("--enabled-hypervisors=fake,kvm", "-H", f"kvm:{_KVM}"),  # without kvm_flag, QEMU emulates the processor
             *(f"--enabled-disk-templates={_TEMPLATES}", f"--ipolicy-disk-templates={_TEMPLATES}"),
+            "--vg-name=xenvg",
             "--file-storage-dir=/srv/ganeti/file-storage",
             "--shared-file-storage-dir=/srv/ganeti/shared-file-storage",
             *("--ipolicy-bounds-specs", f"min:{_LEAST}/max:{_MOST}"),

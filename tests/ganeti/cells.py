@@ -51,6 +51,16 @@ class Cells:
     def up(self, nodes: Sequence[int], *, version: str = "3.1", lingers: bool = False) -> None:
         """Start a cluster for each number of nodes: c1, c2 and so on. Unless it `lingers`, each ends with the thread
         that calls this, however that ends."""
+        self.start(nodes, version=version, lingers=lingers)
+        try:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(Cell.make_cluster, self.clusters))
+        except BaseException:
+            self.down()
+            raise
+
+    def start(self, nodes: Sequence[int], *, version: str = "3.1", lingers: bool = False) -> None:
+        """The first half of `up`: the nodes, without any Ganeti in them."""
         if os.geteuid() != 0:
             raise PermissionError("clusters of Ganeti need root, for namespaces and mounts")
         root = Path(subprocess.run([_BUILD], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
@@ -62,8 +72,8 @@ class Cells:
         try:
             for index, count in enumerate(nodes, start=1):
                 self.clusters.append(self._start(f"c{index}", root, count, version, lingers=lingers))
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(Cell.make_cluster, self.clusters))
+            for cell in self.clusters:
+                cell.until_up()
         except BaseException:
             self.down()
             raise

@@ -26,6 +26,8 @@ class Kernel:
 
 def unpack(image: Path, directory: Path) -> Kernel:
     """Take them out of the small guest's disk image (`guest_image`)."""
+    if directory.exists():
+        return Kernel(directory / "vmlinuz", directory / "initrd.img")
     directory.mkdir()
     raw = image.with_suffix(".raw")
     subprocess.run(["mcopy", "-i", raw, "::vmlinuz", "::initrd.img", directory], check=True)

@@ -10,50 +10,37 @@ from pathlib import Path
 
 _CLEAR = 0x4C01  # LOOP_CLR_FD: at once, or as soon as nobody has it open
 _STATUS = 0x4C05  # LOOP_GET_STATUS64
-_STATUS_BYTES = 232
-
-
-def over(directory: Path) -> list[str]:
-    """The loop devices, such as `/dev/loop0`, over files below this directory, and those over a file of a FUSE file
-    system that nobody serves any more, which can do nothing but fail."""
-    files = {os.lstat(os.path.join(top, name)).st_ino for top, _, names in os.walk(directory) for name in names}
-    found = []
-    for device in sorted(Path("/sys/block").glob("loop*")):
-        with suppress(OSError):  # it has no file
-            path = (device / "loop" / "backing_file").read_text().strip()
-            name = f"/dev/{device.name}"
-            if path.startswith(f"{directory}/") or _inode(name) in files or (path == "/" and not _reads(name)):
-                found.append(name)
-    return found
+_STATUS_BYTES, _INODE_AT, _NAME_AT, _NAME_BYTES = 232, 8, 56, 64
 
 
 def free(directory: Path) -> None:
-    """Detach them."""
-    for name in over(directory):
-        number = os.open(name, os.O_RDONLY)
-        try:
-            fcntl.ioctl(number, _CLEAR)
-        finally:
-            os.close(number)
+    """Detach the loop devices over files below this directory, deleted ones too (but a node's own), and those over a
+    FUSE file system that nobody serves any more: they can do nothing but fail."""
+    files = {os.lstat(os.path.join(top, name)).st_ino for top, _, names in os.walk(directory) for name in names}
+    for device in sorted(Path("/sys/block").glob("loop*")):
+        with suppress(OSError):  # it has no file, or not any more
+            path = (device / "loop" / "backing_file").read_text().strip()
+            number = os.open(f"/dev/{device.name}", os.O_RDONLY)
+            try:
+                # A mount of a single file that is gone is `/`.
+                if _is_over(number, directory, files) or (path == "/" and not _reads(number)):
+                    fcntl.ioctl(number, _CLEAR)
+            finally:
+                os.close(number)
 
 
-def _inode(name: str) -> int:
-    """Of the file that the device shows."""
+def _is_over(device: int, directory: Path, files: set[int]) -> bool:
     status = bytearray(_STATUS_BYTES)
-    number = os.open(name, os.O_RDONLY)
-    try:
-        fcntl.ioctl(number, _STATUS, status)
-    finally:
-        os.close(number)
-    return int(struct.unpack_from("Q", status, 8)[0])
+    with suppress(OSError):
+        fcntl.ioctl(device, _STATUS, status)
+    (inode,) = struct.unpack_from("Q", status, _INODE_AT)
+    path = status[_NAME_AT : _NAME_AT + _NAME_BYTES]  # as it was when the device was made, on the node
+    return inode in files or path.startswith(os.fsencode(f"{directory}/"))
 
 
-def _reads(name: str) -> bool:
-    number = os.open(name, os.O_RDONLY)
+def _reads(device: int) -> bool:
     try:
-        os.read(number, 512)
+        os.read(device, 512)
     except OSError:
         return False
-    finally:
-        os.close(number)
     return True

@@ -65,6 +65,15 @@ class Node:
     def start(self, daemon: str) -> None:
         self.run("/usr/lib/ganeti/daemon-util", "start", f"ganeti-{daemon}")
 
+    @contextmanager
+    def without(self, daemon: str) -> Iterator[None]:
+        """Inside, the daemon is stopped."""
+        self.stop(daemon)
+        try:
+            yield
+        finally:
+            self.start(daemon)
+
     def pids(self, program: str) -> list[int]:
         """The machine's numbers of the node's processes of this program, such as `ganeti-luxid`."""
         space = os.readlink(f"/proc/{self.pid}/ns/pid")
