@@ -25,32 +25,38 @@ T = TypeVar("T")
 
 @dataclass
 class Ground:
-    """A backend and a pool that its servers' disks are in. `hurry` is the patience for guests that are not there."""
+    """A backend and a pool that its servers' disks are in. `hurry` is the patience for guests that are not there.
+    `card`: the pool leaves a card for the machines that run servers. `memory` (MiB) is a server's, `size`
+    (bytes) a volume's. `answers` waits until the guest of a running server does what it is asked; nobody waits where the machine alone is enough."""
 
     backend: Backend
     pool: Pool
     hurry: float = 0.1
+    card: bool = False
+    memory: int = 64
+    size: int = MIB
+    answers: Callable[[str], Awaitable[None]] | None = None
     volumes: list[str] = field(default_factory=list)
 
-    async def volume(self, size: int = MIB) -> str:
+    async def volume(self, size: int | None = None) -> str:
         """A new volume; its id."""
         volume_id = str(uuid4())
-        await self.pool.create(volume_disk(volume_id), size)
+        await self.pool.create(volume_disk(volume_id), size or self.size)
         self.volumes.append(volume_id)
         return volume_id
 
     async def plug(self, server_id: str, volume_id: str, index: int, generation: int = 1, **more: Any) -> Plug:
         """The plug of an attachment, claimed as an operation would before it plugs."""
         disk = volume_disk(volume_id)
-        await self.pool.claim(disk, f"{self.backend.name}/{server_id}", generation)
+        await self.pool.claim(disk, f"{self.backend.name}/{server_id}", generation, card=self.card)
         found = await self.pool.find(disk)
-        return Plug(volume_id, disk, self.pool, index, generation, size=found.size if found else MIB, **more)
+        return Plug(volume_id, disk, self.pool, index, generation, size=found.size if found else self.size, **more)
 
     async def spec(self, *volumes: str, **more: Any) -> ServerSpec:
         """A small server with a root of its own and these volumes."""
         server_id = str(uuid4())
         plugs = [await self.plug(server_id, v, i) for i, v in enumerate([await self.volume(), *volumes])]
-        values = {"project_id": "0" * 32, "hostname": "one", "vcpus": 1, "memory": 64, "plugs": tuple(plugs)}
+        values = {"project_id": "0" * 32, "hostname": "one", "vcpus": 1, "memory": self.memory, "plugs": tuple(plugs)}
         return ServerSpec(server_id=server_id, **(values | more))  # type: ignore[arg-type]
 
     async def running(self, *volumes: str, **more: Any) -> ServerSpec:
@@ -58,6 +64,11 @@ class Ground:
         spec = await self.spec(*volumes, **more)
         await self.backend.start(spec)
         return spec
+
+    async def until_up(self, server_id: str) -> None:
+        """Wait until its guest lets go of a disk that it is asked for, where that takes a guest."""
+        if self.answers is not None:
+            await self.answers(server_id)
 
     async def seen(self, server_id: str) -> tuple[str, dict[str, tuple[int | None, int]]]:
         """Its power, and index and generation of each volume."""
@@ -100,11 +111,11 @@ async def persistently(call: Callable[[], Awaitable[T]]) -> T:
                 await asyncio.sleep(0.05)
 
 
-async def until(met: Callable[[], Any]) -> Any:
-    """Look until it is so."""
+async def until(met: Callable[[], Any], *, pause: float = 0.02) -> Any:
+    """Look until it is so, with `pause` seconds between looks."""
     async with asyncio.timeout(LIMIT):
         while not (found := met()):  # noqa: ASYNC110 (files and processes tell nobody)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
     return found
 
 

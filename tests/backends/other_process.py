@@ -1,4 +1,4 @@
-"""A local backend in another process, as a second engine on the machine has it.
+"""A backend in another process, as a second engine has it: a local one, or what another place gives.
 
 The process reads calls from its standard input and writes what comes of them to its standard output, both pickled.
 A pool cannot travel: each side puts its own into the plugs.
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from cyclades.backends.base import Plug, ServerSpec
+from cyclades.backends.base import Backend, Plug, ServerSpec
 from cyclades.backends.local import LocalBackend
 from cyclades.pools.qcow2 import Qcow2Pool
 from cyclades.store.database import Database
@@ -40,6 +40,10 @@ class Place:
         """One that waits for no guest, since there is none."""
         values: dict[str, Any] = {"accelerator": "tcg", "reboot_patience": 0.1}
         return LocalBackend("local", self.directory / "servers", **(values | options))
+
+    def twin(self, database: Database) -> Backend:
+        """As another engine has it."""
+        return self.backend()
 
 
 class OtherProcess:
@@ -96,12 +100,12 @@ class _Server:
     def __init__(self) -> None:
         self._database: Database | None = None
         self._pool: Qcow2Pool | None = None
-        self._backend: LocalBackend | None = None
+        self._backend: Backend | None = None
 
     async def use(self, place: Place) -> None:
         await self.leave()
         self._database = Database(place.database_url)
-        self._pool, self._backend = place.pool(self._database), place.backend()
+        self._pool, self._backend = place.pool(self._database), place.twin(self._database)
 
     async def leave(self) -> None:
         if self._backend is not None and self._database is not None:

@@ -135,6 +135,8 @@ class Backend(Protocol):
     name: str
     kind: str  # "local" or "ganeti"
     max_disks: int  # the root included
+    read_only_disks: bool  # whether a server can have a disk that it cannot write; `Failed` if not
+    keeps_console: bool  # whether `console` has anything to tell; `Failed` if not
 
     async def start(self, spec: ServerSpec, *, trail: Trail | None = None) -> None:
         """Make the server if it is not there, with all its disks, and power it on. Running: nothing happens."""
@@ -184,7 +186,8 @@ class Backend(Protocol):
     async def capacity(self) -> Capacity: ...
 
     async def console(self, server_id: str, lines: int | None) -> str:
-        """The last `lines` lines (None: all that is kept) that the guest wrote to its serial console."""
+        """The last `lines` lines (None: all that is kept) that the guest wrote to its serial console. What comes after
+        the last end of a line counts as one, even if it is empty: so clients of Nova count."""
         ...
 
     def news(self) -> AsyncIterator[News]:

@@ -3,6 +3,7 @@ an instance that is made for it, never started, and removed."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Row
@@ -11,7 +12,7 @@ from cyclades.backends.ganeti import create, disks, nodes
 from cyclades.backends.ganeti.jobs import Ask, Jobs
 from cyclades.backends.ganeti.options import GanetiOptions
 from cyclades.backends.ganeti.outcome import Unknown, require_success
-from cyclades.backends.ganeti.rapi import Rapi
+from cyclades.backends.ganeti.rapi import NotThere, Rapi
 
 
 async def delete(rapi: Rapi, jobs: Jobs, options: GanetiOptions, helper: str, row: Row[Any]) -> None:
@@ -38,8 +39,10 @@ async def delete(rapi: Rapi, jobs: Jobs, options: GanetiOptions, helper: str, ro
 
 async def _disks_of(rapi: Rapi, helper: str) -> list[str] | None:
     """The uuids of its disks; None if there is no such instance."""
-    rows = await rapi.query("instance", ["disk.uuids"], ["=", "name", helper])
-    return list(rows[0][0]) if rows else None
+    with suppress(NotThere):
+        rows = await rapi.query("instance", ["disk.uuids"], ["=", "name", helper])
+        return list(rows[0][0]) if rows else None
+    return None
 
 
 async def _remove(rapi: Rapi, jobs: Jobs, helper: str) -> None:

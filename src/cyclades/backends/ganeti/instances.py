@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cyclades.backends.base import Power
-from cyclades.backends.ganeti.rapi import Rapi
+from cyclades.backends.ganeti.rapi import NotThere, Rapi
 from cyclades.model.errors import Failed
 from cyclades.model.names import OURS, volume_disk, volume_of
 from cyclades.model.units import MIB
@@ -93,8 +94,10 @@ class Names:
 
 
 async def find(rapi: Rapi, names: Names, server_id: str) -> Instance | None:
-    rows = await rapi.query("instance", _FIELDS, ["=", "name", names.of(server_id)])
-    return _read(names, rows[0]) if rows else None
+    with suppress(NotThere):
+        rows = await rapi.query("instance", _FIELDS, ["=", "name", names.of(server_id)])
+        return _read(names, rows[0]) if rows else None
+    return None
 
 
 async def every(rapi: Rapi, names: Names) -> list[Instance]:

@@ -6,6 +6,7 @@ Ganeti closes each connection after its answer, and forks for each; so few are o
 from __future__ import annotations
 
 import asyncio
+import html
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -91,7 +92,7 @@ class Rapi:
 
     def _fault(self, status: int, content: bytes) -> Failed | Away:
         said = _explained(content)
-        if status == 404:
+        if status == 404 or "unknown_entity" in said:
             return NotThere(f"{self._who} does not know it.")
         if status in (401, 403):
             return Unheard(f"{self._who} does not let Cyclades in: {said or 'user or password are wrong'}.")
@@ -138,4 +139,4 @@ def _explained(content: bytes) -> str:
         said = body.get("message") or body.get("explain") or ""
     except (msgspec.DecodeError, AttributeError):
         said = ""
-    return str(said)[:_MOST_SAID].strip().rstrip(".") or "it does not say why"
+    return html.unescape(str(said))[:_MOST_SAID].strip().rstrip(".") or "it does not say why"
