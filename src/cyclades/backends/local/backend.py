@@ -33,6 +33,8 @@ class LocalBackend:
 
     kind = "local"
     max_disks = MAX_DISKS
+    read_only_disks = True
+    keeps_console = True
 
     def __init__(
         self,
