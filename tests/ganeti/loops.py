@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _CLEAR = 0x4C01  # LOOP_CLR_FD: at once, or as soon as nobody has it open
+_SET_READ_ONLY = 0x125D  # BLKROSET: stays with the device, whatever it shows later
 _STATUS = 0x4C05  # LOOP_GET_STATUS64
 _STATUS_BYTES, _INODE_AT, _NAME_AT, _NAME_BYTES = 232, 8, 56, 64
 
@@ -24,6 +25,7 @@ def free(directory: Path) -> None:
             try:
                 # A mount of a single file that is gone is `/`.
                 if _is_over(number, directory, files) or (path == "/" and not _reads(number)):
+                    fcntl.ioctl(number, _SET_READ_ONLY, struct.pack("i", 0))
                     fcntl.ioctl(number, _CLEAR)
             finally:
                 os.close(number)

@@ -35,8 +35,8 @@ def cells(cells: Cells) -> Iterator[Cells]:
 
 
 class Use:
-    """What cells have that is not only in their namespaces: loop devices, over a file of a node, over a shared file that
-    was deleted, over FUSE; and the namespaces."""
+    """What cells have that is not only in their namespaces: loop devices, over a file of a node, over a shared file
+    that was deleted, over FUSE; and the namespaces."""
 
     def __init__(self, cells: Cells) -> None:
         node = cells.clusters[0].nodes[1]
