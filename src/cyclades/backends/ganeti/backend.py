@@ -165,7 +165,7 @@ class GanetiBackend:
     async def _detach(self, seen: Instance, row: Row[Any], trail: Trail | None) -> None:
         """Take away a disk of a server that is off, so that the cluster keeps it."""
         ask = self._disks(seen, ["detach", row.uuid, {}], hotplug=False)
-        job = await self._jobs.run(f"detach {row.volume_id}", ask, trail)
+        job = await self._jobs.run(f"detach:{row.volume_id}", ask, trail)
         if _has(await self._there(seen.server_id), row.uuid):
             require_success(job, "detach a volume")
             raise Passing("A volume was detached, and is still there.")
@@ -174,7 +174,7 @@ class GanetiBackend:
     # --- disks ------------------------------------------------------------------------------------
 
     async def plug(self, server_id: str, plug: Plug, *, trail: Trail | None = None) -> None:
-        words = [f"{what} {plug.volume_id}" for what in ("hotplug", "add", "undo")]
+        words = [f"{what}:{plug.volume_id}" for what in ("hotplug", "add", "undo")]
         hot, *others = [await self._jobs.earlier(word, trail) for word in words]
         rows = await self._book.of_volume(plug.volume_id)
         if any(row.server_id == server_id and row.generation > plug.generation for row in rows.values()):
@@ -207,14 +207,14 @@ class GanetiBackend:
             raise Failed("Ganeti 3.0 cannot attach such a volume again once it was detached.")
         else:
             change = ["attach", -1, {"uuid": kept.uuid}]
-        what = f"{'hotplug' if seen.runs else 'add'} {plug.volume_id}"
+        what = f"{'hotplug' if seen.runs else 'add'}:{plug.volume_id}"
         return await self._jobs.run(what, self._disks(seen, change, hotplug=seen.runs), trail)
 
     async def _take_back(self, seen: Instance, disk: Disk, plug: Plug, trail: Trail | None) -> None:
         """The guest's machine did not take a disk that its instance has now."""
         op = "detach" if kept_by_cluster(disks.template_of(plug)) else "remove"
         change: list[Any] = [op, disk.uuid, {}]
-        job = await self._jobs.run(f"undo {plug.volume_id}", self._disks(seen, change, hotplug=True), trail)
+        job = await self._jobs.run(f"undo:{plug.volume_id}", self._disks(seen, change, hotplug=True), trail)
         if _has(await self._there(seen.server_id), disk.uuid):
             require_success(job, "take back the volume")
             raise Passing("The volume was taken back, and is still there.")
@@ -225,7 +225,7 @@ class GanetiBackend:
         self, server_id: str, volume_id: str, generation: int, *, patience: float, trail: Trail | None = None
     ) -> None:
         """`patience` is Ganeti's own: it gives a guest 5 seconds."""
-        job = await self._jobs.earlier(f"unplug {volume_id}", trail)
+        job = await self._jobs.earlier(f"unplug:{volume_id}", trail)
         rows = await self._book.of_server(server_id)
         mine = [row for row in rows.values() if row.volume_id == volume_id]
         if any(row.generation > generation for row in mine):
@@ -235,7 +235,7 @@ class GanetiBackend:
         if seen is not None and disk is not None:
             op = "detach" if any(kept_by_cluster(row.template) for row in mine) else "remove"
             ask = self._disks(seen, [op, disk.uuid, {}], hotplug=seen.runs)
-            job = await self._jobs.run(f"unplug {volume_id}", ask, trail)
+            job = await self._jobs.run(f"unplug:{volume_id}", ask, trail)
             seen = await self._find(server_id)
             if seen is not None and _has(seen, disk.uuid):
                 require_success(job, "unplug the volume")
@@ -270,7 +270,7 @@ class GanetiBackend:
         return GanetiLiveDisk(lambda size: self.grown(server_id, volume_id, size, trail=trail))
 
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
-        what = f"grow {volume_id}"
+        what = f"grow:{volume_id}"
         await self._jobs.earlier(what, trail)
         rows = await self._book.of_server(server_id)
         seen = await self._find(server_id)
