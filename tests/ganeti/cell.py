@@ -54,9 +54,14 @@ class Cell:
         return self.master.run(*words, typed=typed, check=check)
 
     def install(self, source: Path, target: str) -> None:
-        """Copy a file or a directory to this path on all nodes."""
+        """Copy a file or a directory to this path on all nodes, in place of what is there."""
         for node in self.nodes:
             node.install(source, target)
+
+    def node_of(self, instance: str) -> Node:
+        """Where an instance is."""
+        name = self.run("gnt-instance", "list", "--no-headers", "-o", "pnode", instance).strip()
+        return next(node for node in self.nodes if node.name == name)
 
     # --- its life ---------------------------------------------------------------------------------------
 

@@ -43,7 +43,8 @@ async def _start_node(plan: Plan, number: int) -> None:
         node = await asyncio.create_subprocess_exec(*spaces, *init, stdin=PIPE, stdout=PIPE, stderr=log)
     assert node.stdin is not None
     assert node.stdout is not None
-    pid = (await node.stdout.readline()).decode().strip()
+    if not (pid := (await node.stdout.readline()).decode().strip()):
+        raise RuntimeError(f"{name} did not start: {(directory / 'log').read_text()}")
     plug = f"node{number}"
     _ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", f"/proc/{pid}/ns/net")
     _ip("link", "set", plug, "master", "br0", "up")

@@ -49,11 +49,12 @@ class Node:
         return done.stdout
 
     def install(self, source: Path, target: str) -> None:
-        """Copy a file or a directory to this path on the node, over what is there."""
+        """Copy a file or a directory to this path on the node, in place of what is there."""
+        self.run("rm", "-rf", target)
         path = self.root / target.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(source, path, symlinks=True)
         else:
             shutil.copy(source, path)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from tests.ganeti.cell import Cell
+from tests.ganeti.node import Node
 
 from cyclades.backends.base import Backend
 from cyclades.backends.ganeti import Access, GanetiBackend, GanetiOptions
@@ -45,6 +46,17 @@ class GanetiPlace:
         return GanetiBackend(
             self.backend, self.access, msgspec.structs.replace(self.options, **options), database, reboot_patience=0
         )
+
+
+def name_of(server_id: str) -> str:
+    """Of its instance."""
+    return f"snf-{server_id}.{DOMAIN}"
+
+
+def node_of(cell: Cell, server_id: str) -> Node:
+    """Where its instance is."""
+    name = cell.run("gnt-instance", "list", "--no-headers", "-o", "pnode", name_of(server_id)).strip()
+    return next(node for node in cell.nodes if node.name == name)
 
 
 def access_of(cell: Cell) -> Access:

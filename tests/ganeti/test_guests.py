@@ -25,7 +25,7 @@ def test_a_guest_boots_and_obeys(
         with guest_image.with_suffix(".raw").open("rb") as image, content.open("r+b") as file:
             shutil.copyfileobj(image, file)
     rapi1.job("PUT", f"/instances/{name}/startup")
-    console = node.console(name)
+    console = c1.node_of(name).console(name)
     try:
         console.until_up()
         assert console.ask("disks").endswith(f":{32 << 20}")

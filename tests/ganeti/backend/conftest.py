@@ -1,22 +1,21 @@
-"""The Ganeti backend: what every backend does, on a real cluster whose instances are real QEMUs."""
+"""A Ganeti backend on the cluster c1, and a pool that its nodes share."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
 import pytest
 from tests import databases
-from tests.backends.contract import BackendContract
 from tests.backends.ground import Ground, persistently, until
 from tests.backends.other_process import OtherProcess, Twin
 from tests.ganeti.cell import Cell
 from tests.ganeti.cells import Cells
 from tests.ganeti.guest import Kernel
-from tests.ganeti.node import Node
-from tests.ganeti.place import DOMAIN, GanetiPlace, access_of, clear, install
+from tests.ganeti.place import GanetiPlace, access_of, clear, install, name_of, node_of
 
 from cyclades.backends.base import Backend
 from cyclades.model.units import MIB
@@ -47,19 +46,36 @@ def database(place: GanetiPlace) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture
-async def ground(c1: Cell, place: GanetiPlace, database: Database) -> AsyncIterator[Ground]:
-    backend = place.twin(database)
-    await backend.open()
-
-    async def until_up(server_id: str) -> None:
-        await asyncio.to_thread(_until_up, c1, server_id)
-
-    ground = Ground(backend, place.pool(database), card=True, memory=MEMORY, size=SIZE, answers=until_up)
+@asynccontextmanager
+async def _opened(ground: Ground) -> AsyncIterator[Ground]:
+    """With the backend opened, and without its servers in the end."""
+    await ground.backend.open()
     yield ground
     for server in await ground.backend.servers():
         await persistently(lambda server_id=server.server_id: ground.backend.delete(server_id))  # type: ignore[misc]
     await ground.backend.close()
+
+
+@pytest.fixture
+async def ground(c1: Cell, place: GanetiPlace, database: Database) -> AsyncIterator[Ground]:
+    """Servers are KVM instances with the small guest, which finds empty disks."""
+
+    async def until_up(server_id: str) -> None:
+        await asyncio.to_thread(_until_up, c1, server_id)
+
+    pool = place.pool(database)
+    async with _opened(
+        Ground(place.twin(database), pool, card=True, memory=MEMORY, size=SIZE, answers=until_up)
+    ) as ground:
+        yield ground
+
+
+@pytest.fixture
+async def no_guests(place: GanetiPlace, database: Database) -> AsyncIterator[Ground]:
+    """Servers only seem to run (Ganeti's hypervisor `fake`); their disks are real."""
+    backend = place.twin(database, hypervisor="fake", hvparams={})
+    async with _opened(Ground(backend, place.pool(database), card=True, memory=MEMORY, size=SIZE)) as ground:
+        yield ground
 
 
 def _until_up(cell: Cell, server_id: str) -> None:
@@ -68,15 +84,6 @@ def _until_up(cell: Cell, server_id: str) -> None:
         console.until_up()
     finally:
         console.close()
-
-
-def name_of(server_id: str) -> str:
-    return f"snf-{server_id}.{DOMAIN}"
-
-
-def node_of(cell: Cell, server_id: str) -> Node:
-    name = cell.run("gnt-instance", "list", "--no-headers", "-o", "pnode", name_of(server_id)).strip()
-    return next(node for node in cell.nodes if node.name == name)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +112,7 @@ def reopened(place: GanetiPlace, database: Database) -> Callable[[], Awaitable[B
 
 @pytest.fixture
 def crash(c1: Cell, ground: Ground) -> Callable[[str], Awaitable[None]]:
-    """Its QEMU is killed on its node."""
+    """A server's QEMU is killed on its node."""
 
     async def kill(server_id: str) -> None:
         node = node_of(c1, server_id)
@@ -114,7 +121,3 @@ def crash(c1: Cell, ground: Ground) -> Callable[[str], Awaitable[None]]:
         await until(lambda: not node.run("ps", "-o", "stat=", "-p", pid, check=False).strip("Z\n"))
 
     return kill
-
-
-class TestContract(BackendContract):
-    pass
