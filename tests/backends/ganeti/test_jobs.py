@@ -34,6 +34,10 @@ class Queue:
             if self.unread:
                 raise Explained(502, "Can't connect to master daemon")
             return self._rows(asked.body)
+        if path.endswith("/wait"):
+            job = self.jobs.get(int(path.split("/")[3]), {"status": None})
+            before = asked.body["previous_job_info"]
+            return None if before == [job["status"]] else {"job_info": [job["status"]], "log_entries": []}
         if self.refusal is not None:
             raise self.refusal
         if self.deaf:
@@ -63,6 +67,10 @@ def queue(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> Queue:
     return queue
 
 
+def queries(wire: Wire) -> list[Asked]:
+    return [asked for asked in wire.asked if asked.path == "/2/query/job"]
+
+
 @pytest.fixture
 async def followed(queue: Queue, rapi: Rapi) -> AsyncIterator[Jobs]:
     made = Jobs(rapi)
@@ -89,7 +97,7 @@ async def test_an_earlier_try_is_found_by_its_id_and_not_sent_again(followed: Jo
     assert earlier is not None
     assert earlier.id == 1
     assert len(queue.jobs) == 1
-    assert all(asked.body["qfilter"] for asked in wire.asked)  # the queue was not searched
+    assert all(asked.body["qfilter"] for asked in queries(wire))  # the queue was not searched
     assert await followed.earlier("stop", trail) is None
     assert await followed.earlier("start", KeptTrail("cyclades:op:step:undo")) is None
 
@@ -162,11 +170,26 @@ async def test_many_jobs_are_followed_by_one_query(followed: Jobs, queue: Queue,
         queue.jobs[number]["status"] = "running"
     waiting = [asyncio.create_task(followed.end_of(number)) for number in numbers]
     del wire.asked[:]
-    await until(lambda: len(wire.asked) >= 3)
-    assert all(len(asked.body["qfilter"]) == 21 for asked in wire.asked)
+    await until(lambda: len(queries(wire)) >= 3)
+    assert all(len(asked.body["qfilter"]) == 21 for asked in queries(wire))
+    assert len({asked.path for asked in wire.asked} - {"/2/query/job"}) <= 1  # of one job it is heard
     for number in numbers:
         queue.jobs[number]["status"] = "success"
     assert [job.id for job in await asyncio.gather(*waiting)] == numbers
+
+
+async def test_the_end_of_a_single_job_is_heard_at_once(
+    followed: Jobs, queue: Queue, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_ALONE", 3600.0)
+    number = await followed._send("start", ASK, None)
+    queue.jobs[number]["status"] = "running"
+    waiting = asyncio.create_task(followed.end_of(number))
+    await until(lambda: len(wire.asked) >= 4)
+    assert queries(wire) == []
+    queue.jobs[number]["status"] = "success"
+    assert (await waiting).status == "success"
+    assert len(queries(wire)) == 1
 
 
 async def test_a_job_that_ganeti_knows_no_more_is_lost(followed: Jobs) -> None:

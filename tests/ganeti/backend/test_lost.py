@@ -123,3 +123,30 @@ async def test_each_job_is_done_once_although_the_engine_dies(no_guests: Ground,
     await persistently("unplug", spec.server_id, volume_id, 1, patience=0)
     await persistently("delete", spec.server_id)
     assert (await no_guests.seen(spec.server_id)) == ("missing", {})
+
+
+class Abandoned(KeptTrail):
+    """Of a step that is given up as soon as its job is sent: nobody waits for that."""
+
+    async def keep(self, what: str, job: str | None) -> None:
+        await super().keep(what, job)
+        if job not in (None, "asked"):
+            raise Died
+
+
+async def test_what_goes_back_waits_for_what_was_sent(no_guests: Ground) -> None:
+    """The undo of a step has a trail of its own."""
+    spec, volume_id = await no_guests.spec(), await no_guests.volume()
+    with pytest.raises(Died):
+        await no_guests.backend.start(spec, trail=Abandoned())
+    await no_guests.backend.delete(spec.server_id)
+    assert await no_guests.seen(spec.server_id) == ("missing", {})
+
+    other = await no_guests.spec()
+    await no_guests.backend.start(other)
+    await no_guests.backend.stop(other.server_id, patience=0)
+    plug = await no_guests.plug(other.server_id, volume_id, 1)
+    with pytest.raises(Died):
+        await no_guests.backend.plug(other.server_id, plug, trail=Abandoned())
+    await no_guests.backend.unplug(other.server_id, volume_id, 1, patience=0)
+    assert volume_id not in (await no_guests.seen(other.server_id))[1]

@@ -40,6 +40,7 @@ class GanetiBackend:
 
     kind = "ganeti"
     max_disks = MAX_DISKS
+    cards = True
     read_only_disks = False
     keeps_console = False
 
@@ -147,6 +148,8 @@ class GanetiBackend:
 
     async def delete(self, server_id: str, *, trail: Trail | None = None) -> None:
         await self._jobs.earlier("delete", trail)
+        if await self._find(server_id) is None:
+            await self._jobs.settle(self._names.of(server_id))  # it may just be being made
         await self.stop(server_id, patience=0, trail=trail)
         rows = await self._book.of_server(server_id)
         seen = await self._find(server_id)
@@ -231,6 +234,9 @@ class GanetiBackend:
         if any(row.generation > generation for row in mine):
             return
         seen = await self._find(server_id)
+        if seen is None or _disk(seen, rows, volume_id) is None:
+            await self._jobs.settle(self._names.of(server_id))  # it may just be being plugged in
+            seen = await self._find(server_id)
         disk = None if seen is None else _disk(seen, rows, volume_id)
         if seen is not None and disk is not None:
             op = "detach" if any(kept_by_cluster(row.template) for row in mine) else "remove"

@@ -2,7 +2,7 @@
 
 Ganeti cannot be told that a request is the repeat of another. So each job carries the mark of the step that wants it,
 in its reason trail, and its id is kept before anybody waits for it: whoever repeats the step first asks for `earlier`
-jobs. All jobs of a cluster are followed by one query, however many they are.
+jobs. All jobs of a cluster are followed by one query, however many they are; one of them is listened to beside.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import structlog
 
 from cyclades.backends.base import Trail
 from cyclades.backends.ganeti.rapi import Rapi, Unheard
-from cyclades.model.errors import Away, Failed
+from cyclades.model.errors import Away, Failed, Fault
 
 _ASKED = "asked"  # kept in the place of an id while a job is being sent
 _SETTLED = 3.0  # seconds after which a request that RAPI took in has reached the queue, if the queue can be read
 _ENDED = ("success", "error", "canceled")
+_UNDER_WAY = ("queued", "waiting", "running", "canceling")
 _FIELDS = ["id", "status", "opresult", "oplog"]
-# Seconds between looks: a part of the age of the youngest job, at least, at most, and at most when all are old.
-_PART, _LEAST, _MOST, _MOST_WHEN_OLD, _OLD = 0.3, 0.25, 1.0, 3.0, 60.0
+# Seconds between looks: a part of the age of the youngest job, at least, at most, and at most when all are old; and
+# where there is one job, and it is listened to.
+_PART, _LEAST, _MOST, _MOST_WHEN_OLD, _OLD, _ALONE = 0.3, 0.25, 1.0, 3.0, 60.0, 5.0
 _READS = 3  # that may fail before those who wait are told
 
 log = structlog.get_logger("cyclades.ganeti")
@@ -59,12 +61,15 @@ class Jobs:
         self._waiting: dict[int, _Waiting] = {}
         self._more = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
+        self._hint: asyncio.Task[None] | None = None
+        self._heard: int | None = None  # the job that is listened to
 
     async def close(self) -> None:
         """Who waits is told that the cluster is away; the jobs go on."""
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
+        tasks = [task for task in (self._follower, self._hint) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._give_up(Away("Cyclades is shutting down."))
 
     async def run(self, what: str, ask: Ask, trail: Trail | None) -> Job:
@@ -105,6 +110,15 @@ class Jobs:
                 return max(found)
         return None
 
+    async def settle(self, instance: str) -> None:
+        """Wait for the end of all that is under way with the instance of this name, whoever sent it: an operation that
+        goes back does not know what its last step has set going."""
+        under_way = ["|", *(["=", "status", status] for status in _UNDER_WAY)]
+        rows = await self._rapi.query("job", ["id", "ops"], under_way)
+        for job_id, ops in rows:
+            if any(op.get("instance_name") == instance for op in ops or ()):
+                await self.end_of(job_id)
+
     # --- following --------------------------------------------------------------------------------
 
     async def end_of(self, job_id: int) -> Job:
@@ -120,7 +134,7 @@ class Jobs:
     async def _follow(self) -> None:
         failures = 0
         while self._waiting:
-            await self._pause()
+            await self._until_next_look()
             try:
                 await self._look()
                 failures = 0
@@ -132,20 +146,41 @@ class Jobs:
                 log.exception("ganeti.jobs")
                 self._give_up(Away(f"What the cluster says of its jobs makes no sense: {error}."))
 
-    async def _pause(self) -> None:
-        """Until it is time for another look; a new job shortens it."""
+    async def _until_next_look(self) -> None:
+        """Until it is time, or the job that is listened to has ended. A new job shortens it."""
         begun = time.monotonic()
-        while True:
+        while (left := begun + self._pause() - time.monotonic()) > 0:
             self._more.clear()
-            age = begun - max(one.since for one in self._waiting.values())
-            pause = min(max(_PART * age, _LEAST), _MOST if age < _OLD else _MOST_WHEN_OLD)
-            if (left := begun + pause - time.monotonic()) <= 0:
+            hint, more = self._listen(), asyncio.create_task(self._more.wait())
+            done, _ = await asyncio.wait({hint, more}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            more.cancel()
+            if hint in done:
                 return
-            try:
-                async with asyncio.timeout(left):
-                    await self._more.wait()
-            except TimeoutError:
-                return
+
+    def _pause(self) -> float:
+        """Seconds between two looks."""
+        if self._heard in self._waiting and len(self._waiting) == 1:
+            return _ALONE
+        age = time.monotonic() - max(one.since for one in self._waiting.values())
+        return min(max(_PART * age, _LEAST), _MOST if age < _OLD else _MOST_WHEN_OLD)
+
+    def _listen(self) -> asyncio.Task[None]:
+        """Done when a job has ended, the youngest: RAPI tells of that at once, but each time of one job alone. So that
+        one which is on its way by itself is not waited for longer than it takes."""
+        if self._hint is None or self._hint.done():
+            self._heard = max(self._waiting, key=lambda job_id: self._waiting[job_id].since)
+            self._hint = asyncio.create_task(self._ended(self._heard), name="ganeti-job")
+        return self._hint
+
+    async def _ended(self, job_id: int) -> None:
+        status = None
+        try:
+            while status not in _ENDED and job_id in self._waiting:
+                before, status = status, await self._rapi.status_after(job_id, status)
+                if status == before:
+                    await asyncio.sleep(_LEAST)
+        except Fault:
+            await asyncio.sleep(_MOST)  # it is as if nobody listened
 
     async def _look(self) -> None:
         ids = list(self._waiting)

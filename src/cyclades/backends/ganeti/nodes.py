@@ -6,10 +6,11 @@ import random
 from typing import Any
 
 from cyclades.backends.base import Capacity
-from cyclades.backends.ganeti import version
+from cyclades.backends.ganeti import disks, version
 from cyclades.backends.ganeti.options import GanetiOptions
 from cyclades.backends.ganeti.rapi import Rapi
 from cyclades.model.errors import Passing
+from cyclades.model.units import MIB
 
 _DRBD = "drbd"  # needs a second node
 _PROGRAM = "Ganeti"
@@ -51,4 +52,8 @@ async def capacity(rapi: Rapi) -> Capacity:
         memory=sum(node["mtotal"] or 0 for node in nodes),
         program=_PROGRAM,
         version=version.of(info).number,
+        memory_free=sum(node["mfree"] for node in nodes),
+        disk_free=sum(node["dfree"] or 0 for node in nodes) * MIB,
+        disk_templates=tuple(info["enabled_disk_templates"]),
+        refuses_pools=disks.wipe_refusal(info),
     )

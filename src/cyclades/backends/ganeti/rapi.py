@@ -21,6 +21,7 @@ _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0  # that an answer may take in all; RAPI itself waits up to a minute for the master's daemon
 _AT_ONCE = 6  # of the 20 requests that RAPI works on at a time
 _MOST_BYTES = 64 << 20  # of an answer; a queue of 20,000 jobs has half of it
+_NO_LOG = 1 << 30  # no job's log is longer: we do not wait for its next line
 _MOST_SAID = 1000  # characters of a reason
 
 
@@ -58,6 +59,12 @@ class Rapi:
         value that Ganeti does not have."""
         answer = await self._ask("PUT", f"/2/query/{what}", {}, {"fields": fields, "qfilter": only})
         return [[value for _, value in row] for row in answer["data"]]
+
+    async def status_after(self, job: int, status: str | None) -> str | None:
+        """The status of a job once it is another one than `status`; the same if that took more than 10 seconds."""
+        body = {"fields": ["status"], "previous_job_info": [status], "previous_log_serial": _NO_LOG}
+        answer = await self._ask("GET", f"/2/jobs/{job}/wait", {}, body)
+        return status if answer is None else answer["job_info"][0]
 
     async def submit(self, method: str, path: str, body: Mapping[str, Any] | None, **query: str) -> int:
         """Begin a job; its id."""
