@@ -198,3 +198,13 @@ async def test_it_is_asked_to_power_off_and_does(guest: Guest) -> None:
     assert guest.home.pid() is None
     await guest.ground.backend.start(guest.spec)
     assert (await guest.ground.seen(guest.spec.server_id))[0] == "running"
+
+
+async def test_a_power_button_that_it_cannot_hear_yet_is_pressed_again(guest: Guest) -> None:
+    """It has only begun to boot."""
+    pressed = len(guest.said("^GUEST power button"))
+    await guest.ground.backend.stop(guest.spec.server_id, patience=0)
+    await guest.ground.backend.start(guest.spec)
+    await guest.ground.backend.stop(guest.spec.server_id, patience=LIMIT)
+    assert len(guest.said("^GUEST power button")) == pressed + 1
+    await guest.ground.backend.start(guest.spec)

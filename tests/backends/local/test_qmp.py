@@ -63,6 +63,20 @@ async def test_a_qemu_that_dies_in_the_middle(ground: Ground, home: HomeOf, pid:
             pass
 
 
+async def test_who_waits_for_an_event_learns_that_qemu_died(
+    ground: Ground, home: HomeOf, pid: Callable[[str], int]
+) -> None:
+    spec = await ground.running()
+    async with connected(home(spec.server_id).qmp) as monitor:
+        with monitor.listening("RESET") as events:
+            waiting = asyncio.create_task(events.get())
+            await asyncio.sleep(0)
+            os.kill(pid(spec.server_id), signal.SIGKILL)
+            async with asyncio.timeout(LIMIT):
+                with pytest.raises(Passing, match="was lost"):
+                    await waiting
+
+
 async def test_an_event_in_the_middle_of_a_greeting(tmp_path: Path) -> None:
     """A real QEMU sends one there now and then, when it is reset in this very moment: so here one that always does, the
     first time."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from cyclades.model.servers import MAX_DISKS
 from cyclades.pools.base import Blockdev
 
 _LOOK = 0.05, 0.5  # seconds between looks at a guest that was asked to power off: at first, and at most
+_PRESS_AGAIN = 10.0  # seconds after which a guest's power button is pressed again
 _RESET_SECONDS = 10.0  # that QEMU may take to reset a machine
 
 
@@ -33,6 +35,7 @@ class LocalBackend:
 
     kind = "local"
     max_disks = MAX_DISKS
+    cards = False
     read_only_disks = True
     keeps_console = True
 
@@ -115,17 +118,20 @@ class LocalBackend:
             await self._off(home)
 
     async def _ask_to_power_off(self, home: Home, patience: float) -> None:
-        """Returns when the guest is down, or has had its time."""
+        """Returns when the guest is down, or has had its time. One that has only begun to boot hears nothing of the
+        power button yet, so it is pressed again."""
         pause, longest = _LOOK
+        press = 0.0
         # A QEMU that does not answer is simply switched off.
         with contextlib.suppress(TimeoutError, Passing):
             async with asyncio.timeout(patience):
-                async with self._monitor(home) as monitor:
-                    await monitor.command("system_powerdown")
                 while True:
                     async with self._monitor(home) as monitor:
                         if await _status(monitor) == "shutdown":
                             return
+                        if time.monotonic() >= press:
+                            await monitor.command("system_powerdown")
+                            press = time.monotonic() + _PRESS_AGAIN
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, longest)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 import structlog
 
 from cyclades.backends.base import News, SeenDisk
 from cyclades.backends.local import machine
 from cyclades.backends.local.home import Home
-from cyclades.backends.local.qmp import connected
+from cyclades.backends.local.qmp import Events, connected
 from cyclades.model.errors import Fault, Passing
 
 AGAIN = 1.0  # seconds until a monitor that another process has is asked for again
@@ -81,19 +82,8 @@ class Listener:
             with monitor.listening(*names) as events:
                 if (await monitor.command("query-status"))["status"] == "shutdown":
                     await self._down(home)
-                gone = asyncio.create_task(monitor.gone())
-                waiting = asyncio.create_task(events.get())
-                try:
-                    while True:
-                        await asyncio.wait([waiting, gone], return_when=asyncio.FIRST_COMPLETED)
-                        if not waiting.done():
-                            return
-                        event = waiting.result()
-                        waiting = asyncio.create_task(events.get())
-                        await self._event(home, event["event"], event.get("data", {}))
-                finally:
-                    gone.cancel()
-                    waiting.cancel()
+                while (event := await _next(events)) is not None:
+                    await self._event(home, event["event"], event.get("data", {}))
 
     async def _event(self, home: Home, name: str, data: dict[str, object]) -> None:
         if name == "SHUTDOWN" and data.get("guest"):
@@ -145,3 +135,11 @@ class Listener:
             if is_new or runs_again:
                 self.follow(home)
             home.trim_console()
+
+
+async def _next(events: Events) -> Mapping[str, Any] | None:
+    """None when the connection has ended."""
+    try:
+        return await events.get()
+    except Passing:
+        return None

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,25 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 class Refused(Exception):
     """QEMU answered a command with an error; `str()` is its description."""
+
+
+class Events:
+    """What a connection hears."""
+
+    def __init__(self, monitor: Monitor, listener: EventListener) -> None:
+        self._monitor, self._listener = monitor, listener
+
+    async def get(self) -> Mapping[str, Any]:
+        """The next event, when it comes; `Passing` if the connection ends before."""
+        event, gone = asyncio.ensure_future(self._listener.get()), asyncio.ensure_future(self._monitor.gone())
+        try:
+            await asyncio.wait([event, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not event.done():
+                raise Passing("The connection to the server's QEMU was lost.")
+            return event.result()
+        finally:
+            event.cancel()
+            gone.cancel()
 
 
 class Monitor:
@@ -51,12 +70,12 @@ class Monitor:
             raise Passing(f"The connection to the server's QEMU was lost ({name}).") from error
 
     @contextlib.contextmanager
-    def listening(self, *names: str) -> Any:
+    def listening(self, *names: str) -> Iterator[Events]:
         """Inside, these events are kept, from now on; yields what to read them from."""
         listener = EventListener(names=names)
         self._client.register_listener(listener)
         try:
-            yield listener
+            yield Events(self, listener)
         finally:
             self._client.remove_listener(listener)
 
