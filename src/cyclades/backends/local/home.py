@@ -93,7 +93,7 @@ class Home:
             return ""
         if lines is None:
             return text
-        return "".join(text.splitlines(keepends=True)[-lines:]) if lines > 0 else ""
+        return "\n".join(text.split("\n")[-lines:]) if lines > 0 else ""
 
     def trim_console(self) -> None:
         """A guest can write to its console for ever; only the end is kept. QEMU appends, so it goes on behind
