@@ -26,3 +26,10 @@ def is_chosen(database_kind: str, case: str) -> bool:
 def everything() -> bool:
     """Whether this run is to try all that there is to try, however long it takes."""
     return os.environ.get("CYCLADES_CRASH_CASES") == "all"
+
+
+def some(count: int, most: int, case: str) -> list[int]:
+    """Numbers below `count`: at most so many, or all of them."""
+    if everything():
+        return list(range(count))
+    return sorted(random.Random(f"{os.environ[_SEED]} {case}").sample(range(count), min(most, count)))
