@@ -106,10 +106,12 @@ class Limits(_Section):
 
 
 class Compute(_Section):
-    """How long a guest is given, in seconds, to let go of a volume and to power off."""
+    """`unplug_seconds`, `stop_seconds`: how long a guest is given to let go of a volume, and to power off.
+    `network_name` is what clients call the network that servers are in."""
 
     unplug_seconds: float = 25.0
     stop_seconds: float = 60.0
+    network_name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = "cyclades"
 
 
 class EngineSettings(_Section):

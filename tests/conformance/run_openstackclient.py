@@ -14,6 +14,7 @@ from tests.clouds import Cloud
 from tests.conformance import guests, running
 
 _DEFAULT_TYPE = "lvmdriver-1"  # DevStack's, which a test looks for
+_NETWORK = "private"  # DevStack's
 _IMAGE = "cirros-guest-disk"  # the tests look for a name like this
 _TOGETHER = r".*\.compute\.v2\.test_flavor\."  # two of them make a flavor of the same id
 
@@ -32,6 +33,7 @@ PLAN = running.Plan(
     parts=tuple(f"openstackclient.tests.functional.{name}" for name in ("volume.v3", "volume.v2", "compute.v2")),
     prepare=prepare,
     environment={"OS_ADMIN_CLOUD": "cyclades-admin"},
+    settings={"CYCLADES_COMPUTE_NETWORK_NAME": _NETWORK},
     together=_TOGETHER,
 )
 

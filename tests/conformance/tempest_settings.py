@@ -9,8 +9,8 @@ from typing import Any
 from tests.clouds import Cloud
 from tests.conformance import guests
 
+from cyclades.config import Settings
 from cyclades.model.names import unmanaged_disk
-from cyclades.model.nics import NETWORK_NAME
 
 _Section = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _sections(directory: Path, cloud: Cloud, images: tuple[str, str]) -> dict[st
             "flavor_ref_alt": "2",
             "min_microversion": "2.1",
             "max_microversion": "2.101",
-            "fixed_network_name": NETWORK_NAME,
+            "fixed_network_name": Settings().compute.network_name,
         },
         "compute-feature-enabled": {
             "cold_migration": False,

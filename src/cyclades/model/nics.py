@@ -11,7 +11,6 @@ from typing import NamedTuple
 from uuid import NAMESPACE_DNS, UUID, uuid5
 from zlib import crc32
 
-NETWORK_NAME = "cyclades"
 NETWORK_ID = str(uuid5(NAMESPACE_DNS, "network.cyclades"))
 SUBNET_ID = str(uuid5(NAMESPACE_DNS, "subnet.cyclades"))
 NETWORK_CIDR = IPv4Network("10.64.0.0/10")  # of /29s

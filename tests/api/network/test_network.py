@@ -71,6 +71,18 @@ async def test_the_network_and_its_subnet(member: httpx.AsyncClient) -> None:
     assert (await member.get(f"{BASE}/networks/{new_id()}")).status_code == 404
 
 
+async def test_the_operator_names_the_network(cloud: Whole, member: httpx.AsyncClient) -> None:
+    cloud.settings.compute.network_name = "private"
+    (network,) = (await got(member, "networks", name="private"))["networks"]
+    (subnet,) = (await got(member, "subnets", name="private"))["subnets"]
+    assert subnet["network_id"] == network["id"]
+    server_id = await plugged(cloud, cloud.ids["project_id"], 1)
+    server = (await member.get(f"/compute/v2.1/servers/{server_id}")).json()["server"]
+    assert set(server["addresses"]) == {"private"}
+    assert (await member.get(f"/compute/v2.1/servers/{server_id}/ips/private")).status_code == 200
+    assert [one["label"] for one in (await member.get("/compute/v2.1/os-networks")).json()["networks"]] == ["private"]
+
+
 async def test_a_server_has_a_port(cloud: Whole, member: httpx.AsyncClient) -> None:
     mine = await plugged(cloud, cloud.ids["project_id"], 1)
     theirs = await plugged(cloud, cloud.other_project, 2)

@@ -10,11 +10,10 @@ from cyclades.api.compute import since
 from cyclades.api.compute.service import SERVICE
 from cyclades.api.http.request import Request
 from cyclades.model.errors import Forbidden, NotFound
-from cyclades.model.nics import NETWORK_CIDR, NETWORK_ID, NETWORK_NAME, SUBNET_ID, port_of
+from cyclades.model.nics import NETWORK_CIDR, NETWORK_ID, SUBNET_ID, port_of
 from cyclades.store import servers
 
 _UNTIL = since.before(since.NETWORK_PROXIES_GONE)
-_NETWORK = {"id": NETWORK_ID, "label": NETWORK_NAME, "cidr": str(NETWORK_CIDR)}
 _NOTHING = ("os-security-groups", "os-security-group-rules", "os-floating-ips")
 
 
@@ -22,17 +21,21 @@ def _one(key: str) -> None:
     path = f"/os-{key.replace('_', '-')}s"
 
     @SERVICE.route("GET", path, who="reader", until=_UNTIL)
-    async def every(_request: Request) -> dict[str, Any]:
-        return {"networks": [_NETWORK]}
+    async def every(request: Request) -> dict[str, Any]:
+        return {"networks": [_network(request)]}
 
     @SERVICE.route("GET", f"{path}/{{network_id}}", who="reader", until=_UNTIL)
     async def show(request: Request) -> dict[str, Any]:
         if request.ids["network_id"] != NETWORK_ID:
             raise NotFound("network", request.ids["network_id"])
-        return {"network": _NETWORK}
+        return {"network": _network(request)}
 
     SERVICE.route("POST", path, who="member", until=_UNTIL)(_refuse)
     SERVICE.route("DELETE", f"{path}/{{network_id}}", who="member", until=_UNTIL)(_refuse)
+
+
+def _network(request: Request) -> dict[str, str]:
+    return {"id": NETWORK_ID, "label": request.settings.compute.network_name, "cidr": str(NETWORK_CIDR)}
 
 
 async def _refuse(_request: Request) -> None:

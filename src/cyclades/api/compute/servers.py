@@ -244,13 +244,13 @@ def _view(tx: Tx, request: Request, *, brief_update: bool = False) -> dict[str, 
 @SERVICE.route("GET", "/servers/{server_id}/ips", who="reader")
 async def addresses(request: Request) -> dict[str, Any]:
     row = await request.db.read(lambda tx: servers.get(tx, request.ids["server_id"], request.caller.scope))
-    return {"addresses": _plain(views.addresses(row))}
+    return {"addresses": _plain(views.addresses(request, row))}
 
 
 @SERVICE.route("GET", "/servers/{server_id}/ips/{network}", who="reader")
 async def addresses_of_network(request: Request) -> dict[str, Any]:
     row = await request.db.read(lambda tx: servers.get(tx, request.ids["server_id"], request.caller.scope))
-    found, network = _plain(views.addresses(row)), request.ids["network"]
+    found, network = _plain(views.addresses(request, row)), request.ids["network"]
     if network not in found:
         raise HttpRefusal(404, "Network not found")
     return {network: found[network]}

@@ -12,7 +12,6 @@ from sqlalchemy import Row
 from cyclades.api.compute import since
 from cyclades.api.http.request import Request
 from cyclades.api.http.times import micros, seconds
-from cyclades.model.nics import NETWORK_NAME
 from cyclades.operations.server_lock import REASON
 
 POWER = {"running": 1, "paused": 3, "stopped": 4, "crashed": 6, "missing": 0}
@@ -78,7 +77,7 @@ def server(
         "flavor": _flavor_of_server(request, row),
         "created": seconds(row.created_at),
         "updated": seconds(row.updated_at or row.created_at),
-        "addresses": addresses(row),
+        "addresses": addresses(request, row),
         "accessIPv4": row.extra.get("accessIPv4", ""),
         "accessIPv6": row.extra.get("accessIPv6", ""),
         "links": links(request, "servers", row.id),
@@ -180,7 +179,7 @@ def _flavor_of_server(request: Request, row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def addresses(row: Row[Any]) -> dict[str, list[dict[str, Any]]]:
+def addresses(request: Request, row: Row[Any]) -> dict[str, list[dict[str, Any]]]:
     """The guest's own address as a fixed one; as a floating one the host's that leads to it."""
     found: list[dict[str, Any]] = []
     for nic in row.nics:
@@ -190,7 +189,7 @@ def addresses(row: Row[Any]) -> dict[str, list[dict[str, Any]]]:
             for address, kind in ((nic["address"], "fixed"), (nic["forward"], "floating"))
             if address is not None
         ]
-    return {NETWORK_NAME: found} if found else {}
+    return {request.settings.compute.network_name: found} if found else {}
 
 
 def listed(server_row: Row[Any], attached: Iterable[Row[Any]]) -> list[Row[Any]]:

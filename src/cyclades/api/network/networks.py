@@ -8,11 +8,10 @@ from cyclades.api.http.request import Request
 from cyclades.api.network.filters import listed, only
 from cyclades.api.network.service import SERVICE
 from cyclades.model.errors import NotFound
-from cyclades.model.nics import NETWORK_CIDR, NETWORK_ID, NETWORK_NAME, SUBNET_ID
+from cyclades.model.nics import NETWORK_CIDR, NETWORK_ID, SUBNET_ID
 
 _NETWORK: dict[str, Any] = {
     "id": NETWORK_ID,
-    "name": NETWORK_NAME,
     "description": "",
     "status": "ACTIVE",
     "admin_state_up": True,
@@ -31,7 +30,6 @@ _NETWORK: dict[str, Any] = {
 }
 _SUBNET: dict[str, Any] = {
     "id": SUBNET_ID,
-    "name": NETWORK_NAME,
     "description": "",
     "network_id": NETWORK_ID,
     "ip_version": 4,
@@ -54,18 +52,19 @@ _SUBNET: dict[str, Any] = {
 def _routes(name: str, item: dict[str, Any]) -> None:
     @SERVICE.route("GET", f"/v2.0/{name}s", who="reader")
     async def every(request: Request) -> dict[str, Any]:
-        return {f"{name}s": listed(request, [item | {"availability_zones": _zones(request)}])}
+        return {f"{name}s": listed(request, [item | _as_set(request)])}
 
     @SERVICE.route("GET", f"/v2.0/{name}s/{{{name}_id}}", who="reader")
     async def show(request: Request) -> dict[str, Any]:
         if request.ids[f"{name}_id"] != item["id"]:
             raise NotFound(name, request.ids[f"{name}_id"])
-        found = item | {"availability_zones": _zones(request)}
-        return {name: only(found, set(request.query.get("fields", ())))}
+        return {name: only(item | _as_set(request), set(request.query.get("fields", ())))}
 
 
-def _zones(request: Request) -> list[str]:
-    return [request.settings.api.availability_zone]
+def _as_set(request: Request) -> dict[str, Any]:
+    """What the operator's settings say of both."""
+    settings = request.settings
+    return {"name": settings.compute.network_name, "availability_zones": [settings.api.availability_zone]}
 
 
 _routes("network", _NETWORK)
