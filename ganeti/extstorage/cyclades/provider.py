@@ -125,7 +125,7 @@ def card_of(wanted: Asked, directory: str) -> Card:
         raise Refused(f"{wanted.disk} belongs to {owner or 'nobody'}, not to {wanted.owner}.")
     if generation != wanted.generation:
         raise Refused(f"{wanted.disk} was attached anew: its generation is {generation}, not {wanted.generation}.")
-    if not _LAYER.fullmatch(layer):
+    if not _LAYER.fullmatch(str(layer)):
         raise Refused(f"The card of {wanted.disk} names no layer of the pool.")
     return Card(f"{directory}/layers/{layer}", size)
 
@@ -210,9 +210,13 @@ class Here:
             self.hold_for(wanted)
         if not self._daemon_serves():
             self.let_go()
-            # What is below the top of the disk's layers cannot change while they are opened: QEMU's own locks.
-            with lock(f"{directory}/locks/disk-{wanted.disk}"):
-                self._start_daemon(card_of(wanted, directory).file)
+            try:
+                # What is below the top of the disk's layers cannot change while they are opened: QEMU's own locks.
+                with lock(f"{directory}/locks/disk-{wanted.disk}"):
+                    self._start_daemon(card_of(wanted, directory).file)
+            except Refused:
+                _remove(self.holder)
+                raise
         for loop in self.loops():
             return loop
         return _run(["losetup", "--find", "--show", "--direct-io=on", self.raw], START_SECONDS).strip()
@@ -241,7 +245,7 @@ class Here:
             _run(command, START_SECONDS)
         except Refused as refusal:
             self.let_go()
-            if re.search("Failed to get .*lock", str(refusal)):
+            if re.search("another process using|Failed to get .*lock", str(refusal)):
                 raise Refused(f"{self.disk} is still open on another node, or in another program.") from None
             raise
 
@@ -493,7 +497,7 @@ def lock(path: str, prepare: Callable[[], None] | None = None) -> Iterator[None]
             descriptor = os.open(path, os.O_RDWR | (0 if prepare is None else os.O_CREAT), 0o600)
         except FileNotFoundError:
             if prepare is None:
-                raise Refused(f"{path} is missing: the pool has no such disk.") from None
+                raise Refused(f"{path} is missing: the pool has no such disk, or is not mounted on this node.") from None
             continue  # its directory was removed just now
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
