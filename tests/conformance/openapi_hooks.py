@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import schemathesis  # type: ignore[import-not-found]  # not in the environment of our own code
@@ -17,11 +17,11 @@ from schemathesis.core.parameters import ParameterLocation  # type: ignore[impor
 
 _GIVEN: dict[str, Any] = json.loads(os.environ["CYCLADES_OPENAPI_THINGS"])
 # See openapi_things.py.
-_THINGS, _FED, _FED_ALONE = _GIVEN["things"], _GIVEN["fed"], _GIVEN["fed_alone"]
+_THINGS, _FED, _FED_ALONE, _LEFT_OUT = (_GIVEN[name] for name in ("THINGS", "FED", "FED_ALONE", "LEFT_OUT"))
 _KNOWN = [one for some in _THINGS.values() for one in some]  # which schemathesis finds in answers, too
 _VERSION = "OpenStack-API-Version"
 _ONCE = "Idempotency-Key"
-_OF_MANY = 4  # requests, one keeps a value that it has
+_OF_MANY = 4  # requests, one is left as it is, in one place
 
 
 def before_load_schema(_context: Any, document: Any) -> None:
@@ -38,37 +38,45 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     for place in [*parts]:
         if case.meta is not None and case.meta.is_negative_at(ParameterLocation(place)):
             del parts[place]
+    for name in _LEFT_OUT[""]:
+        _leave_out(parts, name, f"{name} {request}")
+    for name in _LEFT_OUT.get(label, ()):  # all of them, or none
+        _leave_out(parts, name, request)
     for name, kind in {**_FED, **_FED_ALONE.get(label, {})}.items():
-        place, *path = name.split(".")
-        _feed(parts.get(place), path, _choice(f"{name} {request}", _THINGS.get(kind, ())))
+        _feed(parts, name, _THINGS.get(kind, ()), request, put_in=name in _FED_ALONE.get(label, ()))
     # A key that was used with another body is refused: as a rule, each request has its own.
-    _feed(parts.get("header"), [_ONCE], _choice(f"{_ONCE} {request}", [f"{_number(request):x}"]))
+    _feed(parts, f"header.{_ONCE}", [f"{_number(request):x}"], request)
     if "key" in (case.path_parameters or {}):
         _name_alike(case.path_parameters["key"], parts.get("body"))
 
 
-def _choice(place: str, values: Any) -> Callable[[Any], Any]:
-    """One of the values, or what is there."""
-    number = _number(place)
+def _leave_out(parts: dict[str, Any], name: str, chance: str) -> None:
+    holder, last = _find(parts, name)
+    if isinstance(holder, MutableMapping) and _number(f"without {chance}") % _OF_MANY:
+        holder.pop(last, None)
 
-    def choose(current: Any) -> Any:
-        if not values or current is None or (number % _OF_MANY == 0 and current not in _KNOWN):
-            return current
-        return values[number // _OF_MANY % len(values)]
 
-    return choose
+def _feed(parts: dict[str, Any], name: str, values: Any, request: str, *, put_in: bool = False) -> None:
+    """Put one of the values where something else is, or, to `put_in`, also where nothing is."""
+    holder, last = _find(parts, name)
+    if not values or not isinstance(holder, MutableMapping) or not (put_in or last in holder):
+        return
+    number, current = _number(f"{name} {request}"), holder.get(last, "")
+    if current is not None and (number % _OF_MANY or current in _KNOWN):
+        holder[last] = values[number // _OF_MANY % len(values)]
 
 
 def _number(text: str) -> int:
     return zlib.crc32(text.encode(errors="replace"))
 
 
-def _feed(part: Any, path: list[str], choose: Callable[[Any], Any]) -> None:
-    """Replace what is at `path`, if anything is."""
-    for name in path[:-1]:
-        part = part.get(name) if isinstance(part, dict) else None
-    if isinstance(part, MutableMapping) and path[-1] in part:
-        part[path[-1]] = choose(part[path[-1]])
+def _find(parts: dict[str, Any], name: str) -> tuple[Any, str]:
+    """What holds that which has this name (`body.volume.size`), and the last part of the name."""
+    *path, last = name.split(".")
+    holder: Any = parts
+    for part in path:
+        holder = holder.get(part) if isinstance(holder, MutableMapping) else None
+    return holder, last
 
 
 def _name_alike(key: str, body: Any) -> None:

@@ -13,6 +13,7 @@ from tests.api.whole import PUBLIC_KEY
 from tests.clouds import User
 from tests.processes import wait_until
 
+from cyclades.api.image.attributes import READ_ONLY, RESERVED
 from cyclades.model.names import unmanaged_disk
 
 Things = dict[str, Sequence[str | int]]
@@ -33,6 +34,7 @@ FED = {
     "path.transfer_id": "transfers",
     "path.project_id": "projects",
     "path.host": "hosts",
+    "path.hypervisor": "hypervisors",
     "path.class_name": "classes",
     "path.key": "keys",
     "query.host": "hosts",
@@ -90,6 +92,10 @@ FED = {
     "path.user_id": "users",
     "body.user.default_project_id": "projects",
 }
+_VERBS = ("add", "remove")
+_SPEC = "/types/{type_id}/extra_specs/{key}"
+_OF_CATALOG = ("services", "endpoints", "regions")
+_CREDENTIALS = "/v3/users/{user_id}/application_credentials"
 _TRANSFERS = ("/os-volume-transfer", "/volume-transfers")
 # What such an operation is asked for is gone afterwards: it gets things of its own.
 _ENDS: dict[str, str] = {
@@ -107,18 +113,58 @@ _ENDS: dict[str, str] = {
     "DELETE /servers/{server_id}": "servers",
     "POST /servers/{server_id}/action#forceDelete": "servers",
     "DELETE /flavors/{flavor_id}": "flavors",
+    "DELETE /v3/projects/{project_id}": "projects",
 }
 # Name of an operation → what only its own parameters may name.
 FED_ALONE: dict[str, dict[str, str]] = {
     **{name: {f"path.{kind.removesuffix('s')}_id": f"ending_{kind}"} for name, kind in _ENDS.items()},
     # What could not be used by others afterwards.
-    "POST /attachments": {"body.attachment.volume_uuid": "kept_volumes"},
-    **{f"POST {path}": {"body.transfer.volume_id": "kept_volumes"} for path in _TRANSFERS},
+    "POST /attachments": {"body.attachment.volume_uuid": "attached_volumes"},
+    **{f"POST {path}": {"body.transfer.volume_id": f"offered{path}"} for path in _TRANSFERS},
     **{
-        f"POST /volumes/{{volume_id}}/action#{action}": {"path.volume_id": "kept_volumes"}
-        for action in ("os-attach", "os-reserve", "os-reset_status")
+        f"POST /volumes/{{volume_id}}/action#{action}": {"path.volume_id": "held_volumes"}
+        for action in ("os-attach", "os-reserve", "os-unreserve")
     },
-    "PUT /os-quota-sets/{project_id}": {"path.project_id": "other_projects"},
+    "POST /volumes/{volume_id}/action#os-reset_status": {"path.volume_id": "reset_volumes"},
+    **{
+        f"{method} /{kind}/{{project_id}}": {"path.project_id": "other_projects"}
+        for method, kind in (("PUT", "os-quota-sets"), ("PATCH", "v3/projects"))
+    },
+    # What needs a certain state.
+    **{
+        f"POST /volumes/{{volume_id}}/action#{action}": {"path.volume_id": "used_volumes"}
+        for action in ("os-begin_detaching", "os-roll_detaching")
+    },
+    **{
+        f"{method} /servers/{{server_id}}/os-volume_attachments/{{volume_id}}": {"path.volume_id": "plugged_volumes"}
+        for method in ("GET", "PUT", "DELETE")
+    },
+    **{f"POST /types/{{type_id}}/action#{verb}ProjectAccess": {"path.type_id": "private_types"} for verb in _VERBS},
+    **{
+        f"POST /flavors/{{flavor_id}}/action#{verb}TenantAccess": {"path.flavor_id": "private_flavors"}
+        for verb in _VERBS
+    },
+    **{f"GET /v3/{kind}/{{ident}}": {"path.ident": kind} for kind in _OF_CATALOG},
+    "GET /v3/domains/{domain_id}": {"path.domain_id": "domains"},
+    **{f"{method} {_CREDENTIALS}": {"path.user_id": "own_users"} for method in ("GET", "POST")},
+    **{
+        f"{method} {_CREDENTIALS}/{{credential_id}}": {"path.user_id": "own_users", "path.credential_id": "credentials"}
+        for method in ("GET", "DELETE")
+    },
+    "GET /flavors/{flavor_id}/os-flavor-access": {"path.flavor_id": "private_flavors"},
+    **{
+        name: {"path.type_id": "unused_types"}
+        for name in ("POST /types/{type_id}/extra_specs", *(f"{verb} {_SPEC}" for verb in ("PUT", "DELETE")))
+    },
+    "PUT /v2/images/{image_id}/file": {"path.image_id": "empty_images"},
+    # What a request is of no use without.
+    **{
+        f"GET /{path}{more}": {"query.host": "hosts"}
+        for path in ("manageable_volumes", "os-volume-manage", "manageable_snapshots", "os-snapshot-manage")
+        for more in ("", "/detail")
+    },
+    **{f"POST /{path}": {"body.volume.host": "hosts"} for path in ("manageable_volumes", "os-volume-manage")},
+    "POST /servers": {"body.server.imageRef": "images"},
     # What only goes together.
     "POST /volumes/{volume_id}/action#revert": {
         "path.volume_id": "reverted_volumes",
@@ -126,7 +172,7 @@ FED_ALONE: dict[str, dict[str, str]] = {
     },
     **{
         f"POST {path}/{{transfer_id}}/accept": {
-            "path.transfer_id": f"offered{path}",
+            "path.transfer_id": f"offer{path}",
             "body.accept.auth_key": f"key{path}",
         }
         for path in _TRANSFERS
@@ -134,43 +180,75 @@ FED_ALONE: dict[str, dict[str, str]] = {
 }
 
 
+# Name of an operation, or none: of all → what makes a request be refused whatever it says, and is mostly left out.
+LEFT_OUT: dict[str, Sequence[str]] = {
+    "": (
+        "query.cluster",
+        "query.sort_dir",  # beside `sort`
+        "query.sort_key",
+        "body.project.domain_id",
+        "body.project.parent_id",
+        "body.reassign.shared_to_project",
+        "body.server.host",
+        "body.server.hypervisor_hostname",
+        "body.snapshot.force",
+        "body.volume.cluster",
+        "body.volume.multiattach",
+        "body.volume.server_id",
+        "body.volume.snapshot_id",  # beside another source
+        "body.volume.source_volid",
+    ),
+    "POST /v2/images": [f"body.{name}" for name in (*READ_ONLY, *RESERVED)],
+}
+
+
 def make(user: User, other: User, admin: User) -> Things:
     """Things of `user`'s project; `other` is of another one, which offers it volumes."""
     mine, theirs = _Project(user), _Project(other)
-    types = [_type(admin, f"{mine.id} {n}", {"k": "v"}, public=n % 2 == 0) for n in range(8)]
+    types = [_type(admin, f"{mine.id} {n}", {"k": "v"}, public=n % 2 == 0) for n in range(10)]
     images = [user.new_image(_DATA, "raw") for _ in range(4)]
     volumes = mine.volumes(12, metadata={"k": "v"}) + mine.volumes(4, volume_type=types[0])
     volumes += mine.volumes(4, imageRef=images[0])
     for volume_id in volumes:
         _act(user, volume_id, "os-set_image_metadata", {"metadata": {"k": "v"}})
     snapshots = [mine.snapshot(volume_id) for volume_id in volumes[:16]]
-    attachments = [mine.attach(volume_id) for volume_id in mine.volumes(10)]
+    (reverted,) = mine.volumes(1)
+    attachments = [mine.attach(volume_id) for volume_id in mine.volumes(13)]
+    used = [mine.complete(attachment_id) for attachment_id in attachments[:6]]
     ending = mine.volumes(16)
     offers = {path: theirs.offer(volume_id) for path, volume_id in zip(_TRANSFERS, theirs.volumes(2), strict=True)}
     messages = mine.fail(6, _type(admin, f"{mine.id} for nobody", {"vendor_name": "nobody"}))
     beside = _project(admin, mine)
     return {
-        "volumes": volumes + [mine.complete(attachment_id) for attachment_id in attachments[:3]],
+        "volumes": volumes + used[:3],
+        "used_volumes": used[3:],
         "ending_volumes": ending,
-        "kept_volumes": mine.volumes(8),
-        "reverted_volumes": volumes[15:16],
-        "reverting_snapshots": snapshots[15:16],
+        "attached_volumes": mine.volumes(8),
+        **{f"offered{path}": mine.volumes(6) for path in _TRANSFERS},
+        "held_volumes": mine.volumes(6),
+        "reset_volumes": mine.volumes(2),
+        "reverted_volumes": [reverted],
+        "reverting_snapshots": [mine.snapshot(reverted)],
         "snapshots": snapshots[:8],
-        "ending_snapshots": snapshots[8:15],
+        "ending_snapshots": snapshots[8:],
         "types": types[:5],
-        "ending_types": types[5:],
-        "attachments": attachments[:7],
-        "ending_attachments": attachments[7:],
+        "private_types": types[1:5:2],
+        "ending_types": types[5:8],
+        "unused_types": types[8:],
+        "attachments": attachments[:10],
+        "ending_attachments": attachments[10:],
         "messages": messages[:3],
         "ending_messages": messages[3:],
         "transfers": [mine.offer(volume_id)["id"] for volume_id in mine.volumes(6)],
-        **{f"offered{path}": [offer["id"]] for path, offer in offers.items()},
+        **{f"offer{path}": [offer["id"]] for path, offer in offers.items()},
         **{f"key{path}": [offer["auth_key"]] for path, offer in offers.items()},
         "images": images[:2],
         "ending_images": images[2:],
+        "empty_images": [_empty_image(user) for _ in range(4)],
         "disks": [_let_go(admin, volume_id) for volume_id in mine.volumes(4)],
         "projects": [beside, mine.id],
         "other_projects": [beside],
+        "ending_projects": [_project(admin, mine) for _ in range(2)],
         "hosts": ["cyclades@second", "cyclades@second#second", "cyclades@local#local"],
         "binaries": ["cinder-volume"],
         "classes": ["default"],
@@ -180,36 +258,58 @@ def make(user: User, other: User, admin: User) -> Things:
         "statuses": ["available", "error", "in-use", "maintenance", "creating"],
         "attach_statuses": ["attached", "detached"],
         "migration_statuses": ["none"],
-        **_of_compute(user, admin, images[0]),
-        **_of_identity(admin, beside),
+        **_of_compute(mine, user, admin, images[0]),
+        **_of_identity(user, admin, beside),
     }
 
 
-def _of_compute(user: User, admin: User, image_id: str) -> Things:
+def _of_compute(mine: _Project, user: User, admin: User, image_id: str) -> Things:
     flavors = [_flavor(admin) for _ in range(4)]
     key = user.ask("POST", f"{_COMPUTE}/os-keypairs", {"keypair": {"name": "k", "public_key": PUBLIC_KEY}})
     # Their disks have nothing to boot from: they do no more than run.
     servers = [user.new_server(image_id) for _ in range(2)]
+    plugged = mine.volumes(2)
+    for volume_id in plugged:
+        user.attach(servers[0], volume_id)
     there = {name: user.ask("GET", f"/network/v2.0/{name}")[name] for name in ("networks", "subnets", "ports")}
+    there["hypervisors"] = admin.ask("GET", f"{_COMPUTE}/os-hypervisors")["hypervisors"]
     return {
         "flavors": flavors[:2],
         "ending_flavors": flavors[2:],
+        "private_flavors": [_flavor(admin, public=False)],
         "keypairs": [key["keypair"]["name"]],
         "servers": servers[:1],
         "ending_servers": servers[1:],
+        "plugged_volumes": plugged,
         "flavors_of_servers": [flavors[0]],
         "networks_of_servers": ["none"],
         **{name: [one["id"] for one in found] for name, found in there.items()},
     }
 
 
-def _of_identity(admin: User, project_id: str) -> Things:
+def _of_identity(user: User, admin: User, project_id: str) -> Things:
     def new(kind: str, **values: Any) -> str:
         asked = {"name": f"{kind} {uuid.uuid4()}", **values}
         return str(admin.ask("POST", f"/identity/v3/{kind}s", {kind: asked})[kind]["id"])
 
     users = [new("user", password="of the test", default_project_id=project_id) for _ in range(3)]
-    return {"users": users, "roles": [new("role") for _ in range(2)]}
+    told = user.ask("GET", "/identity/v3/auth/tokens", headers={"X-Subject-Token": user.token})
+    own = str(told["token"]["user"]["id"])
+    there = {kind: admin.ask("GET", f"/identity/v3/{kind}")[kind] for kind in _OF_CATALOG}
+    return {
+        "users": users,
+        "own_users": [own],
+        "roles": [new("role") for _ in range(2)],
+        "domains": ["default"],
+        "credentials": [_credential(user, own) for _ in range(3)],
+        **{kind: [one["id"] for one in found] for kind, found in there.items()},
+    }
+
+
+def _credential(user: User, user_id: str) -> str:
+    path = f"/identity{_CREDENTIALS.format(user_id=user_id)}"
+    asked = {"name": f"credential {uuid.uuid4()}"}
+    return str(user.ask("POST", path, {"application_credential": asked})["application_credential"]["id"])
 
 
 class _Project:
@@ -264,8 +364,13 @@ def _new(user: User, path: str, **body: Any) -> Any:
     return made
 
 
-def _flavor(admin: User) -> str:
-    asked = {"name": str(uuid.uuid4()), "ram": 32, "vcpus": 1, "disk": 1}
+def _empty_image(user: User) -> str:
+    asked = {"name": "empty", "disk_format": "raw", "container_format": "bare"}
+    return str(user.ask("POST", "/image/v2/images", asked)["id"])
+
+
+def _flavor(admin: User, *, public: bool = True) -> str:
+    asked = {"name": str(uuid.uuid4()), "ram": 32, "vcpus": 1, "disk": 1, "os-flavor-access:is_public": public}
     return str(admin.ask("POST", f"{_COMPUTE}/flavors", {"flavor": asked})["flavor"]["id"])
 
 
@@ -290,5 +395,5 @@ def _project(admin: User, own: _Project) -> str:
     """Another project. `own` gets limits of its own, that nobody else's take away what is tried there."""
     limits = dict.fromkeys(("volumes", "gigabytes", "snapshots"), -1)
     admin.ask("PUT", f"{_VOLUME}/os-quota-sets/{own.id}", {"quota_set": limits})
-    made = admin.ask("POST", "/identity/v3/projects", {"project": {"name": f"beside {own.id}"}})
+    made = admin.ask("POST", "/identity/v3/projects", {"project": {"name": f"beside {uuid.uuid4()}"}})
     return str(made["project"]["id"])

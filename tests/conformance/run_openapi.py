@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.clouds import Cloud
 from tests.conformance import openapi_things
-from tests.conformance.openapi_things import FED, FED_ALONE, POOLS
+from tests.conformance.openapi_things import FED, FED_ALONE, LEFT_OUT, POOLS
 
 from cyclades.api import compute, events, identity, image, network, volume
 from cyclades.api.http.service import Service
@@ -119,7 +119,7 @@ class _Trial:
         self._said = self._workspace / "said.txt"
         self._workspace.mkdir(parents=True)
         (self._workspace / "schemathesis.toml").write_text(_SETTINGS)
-        given = {"things": side.things, "fed": FED, "fed_alone": FED_ALONE}
+        given = {"THINGS": side.things, "FED": FED, "FED_ALONE": FED_ALONE, "LEFT_OUT": LEFT_OUT}
         environment = {**os.environ, "CYCLADES_OPENAPI_THINGS": json.dumps(given), "SCHEMATHESIS_HOOKS": str(_HOOKS)}
         words: list[str] = [str(_ST), "run", f"{side.cloud.url}{service.prefix}/openapi.json"]
         words += ["--header", f"X-Auth-Token: {side.user.token}"]

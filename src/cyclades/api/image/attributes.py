@@ -47,12 +47,12 @@ READ_ONLY: dict[str, Schema] = {
     "schema": {"type": "string"},
 }  # fmt: skip
 # Names that no property may have: older clients take them for something else.
-_RESERVED = ("location", "locations", "deleted", "deleted_at", "stores", "is_public")
+RESERVED = ("location", "locations", "deleted", "deleted_at", "stores", "is_public")
 _RESERVED_BEGINNING = "os_glance"  # Glance keeps what it does there itself
 
 CREATE: Schema = {
     "type": "object",
-    "properties": {"id": UUID, **WRITABLE, **{name: {} for name in (*READ_ONLY, *_RESERVED)}},
+    "properties": {"id": UUID, **WRITABLE, **{name: {} for name in (*READ_ONLY, *RESERVED)}},
     "propertyNames": PROPERTY_NAME,
     "additionalProperties": {"type": "string"},
 }
@@ -63,7 +63,7 @@ def refuse_fixed(names: Iterable[str]) -> None:
     for name in names:
         if name in READ_ONLY:
             raise Forbidden("image-read-only", f"Attribute '{name}' is read-only.")
-        if name in _RESERVED or name.startswith(_RESERVED_BEGINNING):
+        if name in RESERVED or name.startswith(_RESERVED_BEGINNING):
             raise Forbidden("image-reserved", f"Attribute '{name}' is reserved.")
 
 

@@ -18,7 +18,8 @@ _FORM_0 = "application/openstack-images-v2.0-json-patch"  # {"add": "/name", "va
 _OPS = ("add", "replace", "remove")
 _BAD_ESCAPE = re.compile("~(?![01])")
 
-BODY: Schema = {"type": "array", "items": {"type": "object"}, "maxItems": 1000}
+_STEP: Schema = {"type": "object", "properties": {"op": {"enum": list(_OPS)}, "path": {"type": "string"}}}
+BODY: Schema = {"type": "array", "items": _STEP, "maxItems": 1000}
 
 
 def changes(content_type: str, body: list[dict[str, Any]]) -> list[Change]:
