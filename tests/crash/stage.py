@@ -136,7 +136,7 @@ class Stage:
         assert await self.differences() == []
         usage = await self.db.read(lambda tx: quotas.usage(tx, PROJECT))
         assert not any(usage.values()), usage
-        for pool in self.world.pools.values():
+        for pool in self.world.own_pools.values():
             for file in (self.settings.data / "pools" / pool.name / "incoming").iterdir():
                 file.unlink()
             for found in await pool.adoptable():
@@ -161,7 +161,7 @@ async def stage(db: Database, directory: Path) -> AsyncIterator[Stage]:
     settings = load(None, {}, data=str(directory), database__url=url, compute__stop_seconds=0.1)
     settings.backends[0].accelerator = "tcg"
     settings.pools = (PoolSettings("local"), PoolSettings(OTHER_POOL))
-    world = assembly.build(settings, db)
+    world, _ = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()
 

@@ -36,7 +36,7 @@ def audit(cloud: Cloud) -> list[object]:
     settings = load(None, {}, data=str(cloud.data))
     database = Database(settings.database_url)
     try:
-        return list(asyncio.run(differences(assembly.build(settings, database))))
+        return list(asyncio.run(differences(assembly.build(settings, database)[0])))
     finally:
         database.close()
 

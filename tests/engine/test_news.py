@@ -102,7 +102,7 @@ async def test_a_qemu_killed_while_nobody_looked(cloud: Stage) -> None:
 
 async def test_a_server_that_another_engine_made(cloud: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "LOOK", 0.05)
-    other = assembly.build(cloud.settings, cloud.db)
+    other, _ = assembly.build(cloud.settings, cloud.db)
     await other.backends["local"].open()
     try:
         async with following(other):

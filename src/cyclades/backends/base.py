@@ -110,13 +110,19 @@ class SeenServer:
 @dataclass(frozen=True)
 class Capacity:
     """What a backend has for all its servers. `memory` is MiB, `version` that of `program`, which runs guests:
-    (7, 2, 1). `booted_at` is µs since 1970, None where there is no one machine."""
+    (7, 2, 1). `booted_at` is µs since 1970, None where there is no one machine. `memory_free` (MiB) and `disk_free`
+    (bytes, for disks that it makes itself) are None where a backend does not say. `refuses_pools` is why it must not be
+    given disks of pools."""
 
     vcpus: int
     memory: int
     program: str
     version: tuple[int, int, int]
     booted_at: int | None = None
+    memory_free: int | None = None
+    disk_free: int | None = None
+    disk_templates: tuple[str, ...] = ()
+    refuses_pools: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,7 @@ class Backend(Protocol):
     name: str
     kind: str  # "local" or "ganeti"
     max_disks: int  # the root included
+    cards: bool  # its machines learn from a pool's storage which disks they may have (`Pool.claim`)
     read_only_disks: bool  # whether a server can have a disk that it cannot write; `Failed` if not
     keeps_console: bool  # whether `console` has anything to tell; `Failed` if not
 

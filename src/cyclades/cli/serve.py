@@ -17,12 +17,14 @@ import uvloop
 from cyclades.api import compute, events, identity, image, network, volume
 from cyclades.api.app import application
 from cyclades.api.http.service import Shared
+from cyclades.backends.base import Backend
 from cyclades.cli import database, first_start, listening, logs
 from cyclades.cli.directory import alone_in
 from cyclades.cli.refused import Refused
 from cyclades.config import Settings
 from cyclades.engine import news, presence, wake
 from cyclades.engine import world as assembly
+from cyclades.engine.backends import follow_clusters
 from cyclades.engine.engine import Engine
 from cyclades.engine.housekeeping import keep_house
 from cyclades.operations import image_upload
@@ -128,7 +130,7 @@ async def _until_told(
 
 @asynccontextmanager
 async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> AsyncIterator[World]:
-    world = assembly.build(settings, db)
+    world, backends = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()
     engine = Engine(world, alone=db.is_sqlite)
@@ -138,9 +140,14 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
         _tidy(world),
         presence.be_seen(db, "engine", engine.owner),
     ]
-    work += [presence.report(db, pool) for pool in world.pools.values()]
-    work += [presence.report_backend(db, backend) for backend in world.backends.values()]
-    work += [news.follow(world, backend) for backend in world.backends.values()]
+    work += [presence.report(db, pool) for pool in world.own_pools.values()]
+
+    def beside(backend: Backend) -> list[Coroutine[Any, Any, None]]:
+        return [presence.report_backend(db, backend), news.follow(world, backend)]
+
+    for backend in world.backends.values():
+        work += beside(backend)
+    work.append(follow_clusters(db, Keys(settings.key_dir), backends, beside))
     try:
         async with _together(work, stopping):
             yield world
@@ -193,7 +200,7 @@ async def _together(work: list[Coroutine[Any, Any, Any]], stopping: _Stopping) -
 async def _tidy(world: World) -> None:
     """Now and then finish what crashes left half done in the pools."""
     while True:
-        for pool in world.pools.values():
+        for pool in world.own_pools.values():
             try:
                 for line in await pool.tidy():
                     log.info("pool.tidied", pool=pool.name, what=line)

@@ -38,7 +38,7 @@ async def differences(world: World) -> list[Difference]:
     """Everything that is not as it should be."""
     books = await world.db.read(_Books)
     found = [*_unowned(books), *_transfers(books), *_quota(books)]
-    for name, pool in world.pools.items():
+    for name, pool in world.own_pools.items():
         disks = {disk.name: disk for disk in await pool.disks()}
         found += _pool(books, name, disks)
     for name, backend in world.backends.items():

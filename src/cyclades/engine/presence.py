@@ -12,6 +12,7 @@ import structlog
 
 from cyclades import __version__
 from cyclades.backends.base import Backend
+from cyclades.model.errors import Fault
 from cyclades.model.presence import SAID_EVERY
 from cyclades.pools.base import Pool
 from cyclades.store import backends, pools, services
@@ -51,8 +52,9 @@ async def report(db: Database, pool: Pool) -> None:
         await asyncio.sleep(SAID_EVERY)
 
 
-async def report_backend(db: Database, backend: Backend) -> None:
-    """What a backend has for servers, until cancelled. One that does not answer is not reported, and counts as down."""
+async def report_backend(db: Database, backend: Backend, *, has_pools: bool = False) -> None:
+    """What a backend has for servers, until cancelled. Of one that does not answer is reported why, and it counts as
+    down. `has_pools`: its servers may have disks of pools."""
     while True:
         try:
             found = await backend.capacity()
@@ -66,8 +68,15 @@ async def report_backend(db: Database, backend: Backend) -> None:
                 program=found.program,
                 version=major * 1_000_000 + minor * 1_000 + micro,
                 booted_at=found.booted_at,
+                memory_free=found.memory_free,
+                disk_free=found.disk_free,
+                disk_templates=list(found.disk_templates),
+                problem=found.refuses_pools if has_pools else None,
             )
             await db.write(say)
+        except Fault as fault:
+            log.warning("presence.backend", backend=backend.name, reason=str(fault))
+            await db.write(partial(backends.report_problem, name=backend.name, kind=backend.kind, problem=str(fault)))
         except Exception:
             log.exception("presence.backend", backend=backend.name)
         await asyncio.sleep(SAID_EVERY)

@@ -8,9 +8,12 @@ from pathlib import Path
 from cyclades.backends.base import Backend
 from cyclades.backends.local import LocalBackend
 from cyclades.config import BackendSettings, PoolSettings, Settings
+from cyclades.engine.backends import Backends
+from cyclades.model import capabilities
 from cyclades.operations.base import World
 from cyclades.pools.base import Pool
 from cyclades.pools.qcow2 import Qcow2Pool
+from cyclades.pools.template import TemplatePool
 from cyclades.store.database import Database
 
 # Others on the machine may pass through these directories (a guest's QEMU runs as a user of its own), not list them.
@@ -18,12 +21,14 @@ _PASS = 0o711
 _OWN = 0o700
 
 
-def build(settings: Settings, db: Database) -> World:
-    """Everything outside the database, ready to be opened; makes the directories that are missing."""
+def build(settings: Settings, db: Database) -> tuple[World, Backends]:
+    """Everything outside the database, ready to be opened, and its backends; makes the directories that are missing."""
     make_directories(settings)
-    pools = {pool.name: _pool(settings, pool, db) for pool in settings.pools}
-    backends = {backend.name: _backend(settings, backend) for backend in settings.backends}
-    return World(db, settings, pools, backends)
+    backends = Backends({backend.name: _backend(settings, backend) for backend in settings.backends})
+    pools: dict[str, Pool] = {pool.name: _pool(settings, pool, db) for pool in settings.pools}
+    for name in capabilities.standing_for(capabilities.TEMPLATES, settings.storage.providers):
+        pools[name] = TemplatePool(name, capabilities.engine_of(name, settings.storage), db, backends)
+    return World(db, settings, pools, backends), backends
 
 
 def _group(settings: Settings) -> int | None:

@@ -32,12 +32,17 @@ _JOBS = "jobs"  # in an operation's data: the ids of what backends were asked fo
 
 @dataclass(frozen=True)
 class World:
-    """Everything outside the database that operations work on, and the database."""
+    """Everything outside the database that operations work on, and the database. `pools` are also those that stand for
+    disks that Ganeti makes; `own_pools` are the configured ones alone."""
 
     db: Database
     settings: Settings
     pools: Mapping[str, Pool]
     backends: Mapping[str, Backend]
+
+    @property
+    def own_pools(self) -> dict[str, Pool]:
+        return {name: self.pools[name] for name in self.settings.storage.pools if name in self.pools}
 
 
 @dataclass

@@ -84,7 +84,7 @@ async def remove_file(work: Work[Args]) -> None:
 async def remove_from_pools(work: Work[Args]) -> None:
     """After the file: whoever imports it still looks for the file afterwards (`image_in_pool`)."""
     live = at_rest if work.args.volume_id is None else find_live(work.world, work.args.volume_id)
-    for pool in work.world.pools.values():
+    for pool in work.world.own_pools.values():
         await pool.delete(image_disk(work.args.image_id), live)
 
 

@@ -26,7 +26,7 @@ from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Plan, make_disk, plan, unmake_disk
 from cyclades.operations.placement import Host
 from cyclades.operations.server_spec import owner, spec_of
-from cyclades.operations.volume_attach import claim_row, require_one_template
+from cyclades.operations.volume_attach import claim_disk, claim_row, require_one_template
 from cyclades.operations.volume_gone import forget
 from cyclades.store import attachments, flavors, keypairs, quotas, servers, volumes
 from cyclades.store.database import Tx
@@ -234,9 +234,9 @@ async def unmake_disks(work: Work[Args]) -> None:
 
 
 async def claim(work: Work[Args]) -> None:
-    for part in work.args.parts:
-        pool = work.world.pools[part.pool]
-        await pool.claim(volume_disk(part.volume_id), _owner(work.args), part.generation)
+    args = work.args
+    for part in args.parts:
+        await claim_disk(work.world, args.backend, args.server_id, part.volume_id, part.pool, part.generation)
 
 
 async def release(work: Work[Args]) -> None:

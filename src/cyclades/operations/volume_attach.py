@@ -13,7 +13,7 @@ from cyclades.model.errors import Fault, NotFound, WrongState
 from cyclades.model.names import volume_disk
 from cyclades.model.servers import MAX_DISKS, device_of, free_index
 from cyclades.operations import placement
-from cyclades.operations.base import Operation, Step, Work, new_id, submit
+from cyclades.operations.base import Operation, Step, Work, World, new_id, submit
 from cyclades.operations.server_spec import owner, plug_of
 from cyclades.store import attachments, servers, volumes
 from cyclades.store.database import Tx
@@ -112,8 +112,13 @@ def claim_row(tx: Tx, row: Any, op_id: str) -> int:
 
 async def claim(work: Work[A]) -> None:
     args = work.args
-    pool = work.world.pools[args.pool]
-    await pool.claim(volume_disk(args.volume_id), owner(args.backend, args.server_id), args.generation)
+    await claim_disk(work.world, args.backend, args.server_id, args.volume_id, args.pool, args.generation)
+
+
+async def claim_disk(world: World, backend: str, server_id: str, volume_id: str, pool: str, generation: int) -> None:
+    """Let the pool know that this server alone may open the disk."""
+    card = world.backends[backend].cards
+    await world.pools[pool].claim(volume_disk(volume_id), owner(backend, server_id), generation, card=card)
 
 
 async def release(work: Work[A]) -> None:

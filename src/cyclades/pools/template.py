@@ -57,8 +57,11 @@ class TemplatePool:
         if (running := await live()) is not None:
             await running.resize(size)
 
-    async def claim(self, disk: str, owner: str, generation: int) -> None:
+    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
         """The cluster itself lets one instance have a disk."""
+
+    async def unbind(self, disk: str, owner: str, generation: int) -> None:
+        """As with `claim`."""
 
     async def release(self, disk: str, owner: str, generation: int) -> None:
         """As with `claim`."""

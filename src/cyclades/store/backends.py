@@ -21,6 +21,14 @@ def report(tx: Tx, name: str, **found: Any) -> None:
     tx.execute(insert.values(name=name, **found).on_conflict_do_update(index_elements=["name"], set_=found))
 
 
+def report_problem(tx: Tx, name: str, *, kind: str, problem: str) -> None:
+    """Why an engine could not look at it just now; what was found before stays."""
+    insert = (postgresql if tx.dialect == "postgresql" else sqlite).insert(backend)
+    nothing = {"vcpus": 0, "memory": 0, "program": "", "version": 0, "enabled": True, "seen_at": 0}
+    row = insert.values(name=name, kind=kind, problem=problem, **nothing)
+    tx.execute(row.on_conflict_do_update(index_elements=["name"], set_={"problem": problem}))
+
+
 def every(tx: Tx, names: Iterable[str]) -> list[Row[Any]]:
     """Those of these names that an engine has looked at, by name."""
     return list(tx.execute(sa.select(backend).where(backend.c.name.in_(list(names))).order_by(backend.c.name)).all())

@@ -14,6 +14,11 @@ from cyclades.store.schema import backend, cluster, now
 CHANGED = "backends"  # the signal of it, for engines
 
 
+def sealed_as(name: str) -> str:
+    """The context that a cluster's password is sealed for."""
+    return f"cluster/{name}"
+
+
 def add(tx: Tx, name: str, **values: Any) -> None:
     tx.execute(cluster.insert(), {"name": name, "created_at": now(), **values})
     tx.signal(CHANGED)

@@ -40,7 +40,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 async def world(database: Database, settings: Settings) -> AsyncIterator[World]:
     """An engine works while the test does."""
-    world = assembly.build(settings, database)
+    world, _ = assembly.build(settings, database)
     engine = asyncio.create_task(Engine(world, alone=True, first_pause=0.01).run())
     yield world
     engine.cancel()
