@@ -309,6 +309,30 @@ class PoolContract:
         assert found is not None
         assert (found.owner, found.generation) == ("local/y", 4)
 
+    async def test_an_owner_whose_machine_reads_the_pool_is_an_owner_as_any(self, pool: Pool, twin: Pool) -> None:
+        await pool.create(A, MIB)
+        for again in (pool, twin):
+            await again.claim(A, "c1/x", 1, card=True)
+        with pytest.raises(Failed):
+            await twin.claim(A, "c1/y", 2, card=True)
+        for owner, generation in (("c1/y", 1), ("c1/x", 2), ("c1/x", 1), ("c1/x", 1)):
+            await twin.unbind(A, owner, generation)
+        with pytest.raises(Failed):
+            await pool.delete(A)
+        for again in (pool, twin):
+            await again.release(A, "c1/y", 1)
+            await again.release(A, "c1/x", 1)
+        await pool.claim(A, "local/z", 2)
+        await twin.claim(A, "local/z", 2, card=True)
+        found = await pool.find(A)
+        assert found is not None
+        assert (found.owner, found.generation) == ("local/z", 2)
+        await pool.release(A, "local/z", 2)
+        await pool.unbind(B, "c1/x", 1)
+        await pool.release(B, "c1/x", 1)
+        await pool.delete(A)
+        assert await pool.tidy() == []
+
     async def test_two_claims_race_and_one_wins(self, pool: Pool, twin: Pool) -> None:
         await pool.create(A, MIB)
         outcomes = await asyncio.gather(

@@ -7,6 +7,7 @@ files, or a run of qemu-img.
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,13 @@ from typing import Any
 import pytest
 from tests import databases
 from tests.pools.contract import IMAGE, A, B, S, T
-from tests.pools.disk_io import content, write
+from tests.pools.disk_io import content, qemu_io, write
 
 from cyclades.model.units import KIB
 from cyclades.pools import qemu_img
 from cyclades.pools.base import at_rest
 from cyclades.pools.qcow2 import Qcow2Pool, stream
+from cyclades.pools.qcow2.layers import blockdev
 from cyclades.store import layers as rows
 from cyclades.store.database import Database
 
@@ -273,5 +275,57 @@ async def test_stopped_anywhere(name: str, then: str, lab: Lab, tmp_path: Path, 
     assert point >= 1
 
 
-async def contents(pool: Qcow2Pool, directory: Path) -> dict[str, bytes]:
-    return {disk.name: await content(pool, disk.name, directory) for disk in await pool.disks()}
+OWNED = [
+    "snapshot",
+    "snapshot of a snapshotted",
+    "snapshot of a deep one",
+    "extend",
+    "delete a snapshot, merging down",
+    "delete a snapshot, merging up",
+    "delete a snapshot below another",
+    "rename a snapshot",
+]
+
+
+@pytest.mark.parametrize("name", OWNED)
+async def test_a_node_may_open_the_disk_wherever_it_stopped(
+    name: str, lab: Lab, tmp_path: Path, points: Points
+) -> None:
+    """The server is off, its volume's disk has a card. After the crash the server is started and writes: the volume has
+    that in the end, and what was kept beside it then is as it was."""
+    case = CASES[name]
+    with lab.first() as engine:
+        await case.before(engine.pool)
+        await engine.pool.claim(A, "c1/x", 1, card=True)
+    point, crashed = 0, True
+    while crashed:
+        with lab.copy(point) as engine:
+            points.arm(point)
+            try:
+                await case.verb(engine.pool)
+                crashed = False
+            except Crash:
+                point += 1
+            points.disarm()
+            kept = await contents(engine.pool, tmp_path, but=A)
+            card = json.loads((engine.layers.parent / "cards" / f"{A}.json").read_text())
+            assert (card["owner"], card["generation"]) == ("c1/x", 1)
+            await qemu_io(blockdev(engine.layers / card["layer"]), f"write -P 5 {4 * KIB} {KIB}", "flush")
+            await case.verb(engine.pool)
+            if await engine.pool.tidy():
+                assert await engine.pool.tidy() == []
+            found = await contents(engine.pool, tmp_path)
+            assert set(found) == set(case.after)
+            assert found.pop(A) == written(case.after[A])
+            for disk, now in found.items():
+                assert now == kept[disk] if disk in kept else now in (case.after[disk], written(case.after[disk]))
+    assert point >= 1
+
+
+def written(content: bytes) -> bytes:
+    return content[: 4 * KIB] + b"\5" * KIB + content[5 * KIB :]
+
+
+async def contents(pool: Qcow2Pool, directory: Path, but: str | None = None) -> dict[str, bytes]:
+    names = [disk.name for disk in await pool.disks() if disk.name != but]
+    return {name: await content(pool, name, directory) for name in names}

@@ -497,7 +497,7 @@ def lock(path: str, prepare: Callable[[], None] | None = None) -> Iterator[None]
             descriptor = os.open(path, os.O_RDWR | (0 if prepare is None else os.O_CREAT), 0o600)
         except FileNotFoundError:
             if prepare is None:
-                raise Refused(f"{path} is missing: the pool has no such disk, or is not mounted on this node.") from None
+                raise Refused(f"{path} is missing: no such disk, or the pool is not mounted on this node.") from None
             continue  # its directory was removed just now
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
