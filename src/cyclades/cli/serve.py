@@ -142,11 +142,11 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
     ]
     work += [presence.report(db, pool) for pool in world.own_pools.values()]
 
-    def beside(backend: Backend) -> list[Coroutine[Any, Any, None]]:
-        return [presence.report_backend(db, backend), news.follow(world, backend)]
+    def beside(backend: Backend, has_pools: bool) -> list[Coroutine[Any, Any, None]]:
+        return [presence.report_backend(db, backend, has_pools=has_pools), news.follow(world, backend)]
 
     for backend in world.backends.values():
-        work += beside(backend)
+        work += beside(backend, True)
     work.append(follow_clusters(db, Keys(settings.key_dir), backends, beside))
     try:
         async with _together(work, stopping):

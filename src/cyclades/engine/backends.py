@@ -25,8 +25,8 @@ from cyclades.store.database import Database
 
 LOOK_SECONDS = 10.0  # after which the clusters' rows are read again, although nobody told of a change
 
-# What goes on beside a backend as long as it is open.
-Beside = Callable[[Backend], list[Coroutine[Any, Any, None]]]
+# What goes on beside a backend as long as it is open; it is told whether servers there may have disks of pools.
+Beside = Callable[[Backend, bool], list[Coroutine[Any, Any, None]]]
 
 log = structlog.get_logger("cyclades.backends")
 
@@ -114,7 +114,7 @@ class _Follower:
         try:
             backend = cluster_backend(self.db, self.keys, row)
             async with self.backends.having(backend), asyncio.TaskGroup() as group:
-                for coroutine in self.beside(backend):
+                for coroutine in self.beside(backend, bool(row.pools)):
                     group.create_task(coroutine)
         except Exception:
             log.exception("backends.cluster", backend=row.name)

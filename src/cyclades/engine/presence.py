@@ -53,30 +53,36 @@ async def report(db: Database, pool: Pool) -> None:
 
 
 async def report_backend(db: Database, backend: Backend, *, has_pools: bool = False) -> None:
-    """What a backend has for servers, until cancelled. Of one that does not answer is reported why, and it counts as
-    down. `has_pools`: its servers may have disks of pools."""
+    """What a backend has for servers, until cancelled. `has_pools`: its servers may have disks of pools."""
     while True:
         try:
-            found = await backend.capacity()
-            major, minor, micro = found.version
-            say = partial(
-                backends.report,
-                name=backend.name,
-                kind=backend.kind,
-                vcpus=found.vcpus,
-                memory=found.memory,
-                program=found.program,
-                version=major * 1_000_000 + minor * 1_000 + micro,
-                booted_at=found.booted_at,
-                memory_free=found.memory_free,
-                disk_free=found.disk_free,
-                disk_templates=list(found.disk_templates),
-                problem=found.refuses_pools if has_pools else None,
-            )
-            await db.write(say)
-        except Fault as fault:
-            log.warning("presence.backend", backend=backend.name, reason=str(fault))
-            await db.write(partial(backends.report_problem, name=backend.name, kind=backend.kind, problem=str(fault)))
+            await look_at_backend(db, backend, has_pools=has_pools)
         except Exception:
             log.exception("presence.backend", backend=backend.name)
         await asyncio.sleep(SAID_EVERY)
+
+
+async def look_at_backend(db: Database, backend: Backend, *, has_pools: bool) -> None:
+    """Write what it has now. Of one that does not answer is written why, and it soon counts as down."""
+    try:
+        found = await backend.capacity()
+    except Fault as fault:
+        log.warning("presence.backend", backend=backend.name, reason=str(fault))
+        await db.write(partial(backends.report_problem, name=backend.name, kind=backend.kind, problem=str(fault)))
+        return
+    major, minor, micro = found.version
+    say = partial(
+        backends.report,
+        name=backend.name,
+        kind=backend.kind,
+        vcpus=found.vcpus,
+        memory=found.memory,
+        program=found.program,
+        version=major * 1_000_000 + minor * 1_000 + micro,
+        booted_at=found.booted_at,
+        memory_free=found.memory_free,
+        disk_free=found.disk_free,
+        disk_templates=list(found.disk_templates),
+        problem=found.refuses_pools if has_pools else None,
+    )
+    await db.write(say)
