@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.pools.contract import IMAGE, A, B, PoolContract, S, T
@@ -13,7 +14,8 @@ from cyclades.model.names import snapshot_disk
 from cyclades.model.units import KIB, MIB
 from cyclades.pools import qemu_img
 from cyclades.pools.base import Adoptable, at_rest
-from cyclades.pools.qcow2 import Qcow2Pool
+from cyclades.pools.qcow2 import Qcow2Pool, merge
+from cyclades.pools.qcow2.layers import Layers
 from cyclades.store import layers as rows
 from cyclades.store.database import Database
 
@@ -139,6 +141,30 @@ async def test_a_merge_below_an_open_disk_waits_for_tidy(pool: Qcow2Pool, direct
     assert len(await pool.tidy()) == 1
     assert len(layer_files(directory)) == 2
     assert await content(pool, T, tmp_path) == (bytes(KIB) + b"\1" * KIB + b"\2" * KIB).ljust(MIB, b"\0")
+
+
+async def test_two_that_stand_on_each_other_go_at_once(
+    pool: Qcow2Pool, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upper one is gone when the lower one is to be merged with it, and who removed it has seen the lower one's
+    name still."""
+    await pool.create(A, MIB)
+    await pool.snapshot(A, S, at_rest)
+    await pool.snapshot(A, T, at_rest)
+    await pool.delete(A)
+    upper = database.read_now(lambda tx: rows.find(tx, "local", T))
+    assert upper is not None
+    try_merge = merge._try_merge
+
+    async def too_late(layers: Layers, *args: Any) -> bool:
+        await database.write(lambda tx: rows.remove_disk(tx, "local", T))
+        await layers.drop(upper.layer_id)
+        return await try_merge(layers, *args)
+
+    monkeypatch.setattr(merge, "_try_merge", too_late)
+    await pool.delete(S)
+    assert layer_rows(database) == set()
+    assert await pool.tidy() == []
 
 
 async def test_tidy_removes_only_strangers(pool: Qcow2Pool, directory: Path) -> None:

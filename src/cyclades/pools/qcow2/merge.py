@@ -61,7 +61,10 @@ async def prune(layers: Layers, layer_id: str | None, live: FindLive, first: Ver
             done.append(f"removed layer {layer_id}")
         elif verdict.child_id is not None:
             if not await _try_merge(layers, layer_id, verdict.child_id, live):
-                break
+                if await _is_there(layers, verdict.child_id):
+                    break
+                # Who took the child away may have seen this layer named still: it is judged once more.
+                continue
             done.append(f"merged layers {layer_id} and {verdict.child_id}")
         else:
             break
@@ -74,6 +77,10 @@ async def _judge(layers: Layers, layer_id: str) -> Verdict:
     if await layers.db.read(lambda tx: rows.is_named(tx, layer_id)):
         return Verdict()
     return await layers.db.write(lambda tx: judge(tx, layer_id))
+
+
+async def _is_there(layers: Layers, layer_id: str) -> bool:
+    return await layers.db.read(lambda tx: rows.get(tx, layer_id)) is not None
 
 
 async def _try_merge(layers: Layers, lower_id: str, upper_id: str, live: FindLive) -> bool:
