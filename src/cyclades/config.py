@@ -166,6 +166,9 @@ class Settings(_Section):
         }
         return Storage({pool.name: pool.engine for pool in self.pools}, declared)
 
+    def pool_directory(self, pool: PoolSettings) -> Path:
+        return pool.directory or self.data / "pools" / pool.name
+
     def pool_settings(self, name: str) -> PoolSettings | None:
         return next((pool for pool in self.pools if pool.name == name), None)
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def installed(tmp_path: Path) -> Path:
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    for name in ("src", "ganeti"):
+        ignored = shutil.ignore_patterns("*.egg-info", "__pycache__")
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=ignored)
     venv.create(made)
     lent = Path(sysconfig.get_path("purelib", vars={"base": str(made)})) / "lent.pth"
     lent.write_text(f"{sysconfig.get_path('purelib')}\n")
@@ -36,7 +39,7 @@ def installed(tmp_path: Path) -> Path:
     return made / "bin"
 
 
-def test_the_command_runs_and_finds_its_migrations(installed: Path, tmp_path: Path) -> None:
+def test_the_command_runs_and_finds_its_migrations_and_node_files(installed: Path, tmp_path: Path) -> None:
     def output(*words: str | Path) -> str:
         alone = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
         done = subprocess.run(words, env=alone, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -47,3 +50,7 @@ def test_the_command_runs_and_finds_its_migrations(installed: Path, tmp_path: Pa
     assert output(installed / "cyclades", "version") == __version__
     done = output(installed / "cyclades", "db", "upgrade", "--data", tmp_path / "data")
     assert done == f"Database is at {migrate.newest()} (was empty)."
+    output(installed / "cyclades", "node-files", "c1", "--output", tmp_path / "archive")
+    with tarfile.open(tmp_path / "archive") as archive:
+        provider = archive.getmember("usr/local/lib/ganeti/extstorage/cyclades/attach")
+        assert provider.mode & 0o111

@@ -10,6 +10,7 @@ import typer
 
 from cyclades import __version__
 from cyclades.cli.key_rotate import key_rotate
+from cyclades.cli.node_files import node_files
 from cyclades.cli.options import ConfigFile, Data, settings_from
 from cyclades.cli.refused import refusals_told
 from cyclades.cli.volume_create import volume_create
@@ -22,7 +23,7 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
-for command in (volume_create, volume_remove, key_rotate):
+for command in (volume_create, volume_remove, key_rotate, node_files):
     app.command()(command)
 
 

@@ -43,7 +43,7 @@ def make_directories(settings: Settings) -> None:
 
 
 def _pool(settings: Settings, pool: PoolSettings, db: Database) -> Pool:
-    directory = pool.directory or settings.data / "pools" / pool.name
+    directory = settings.pool_directory(pool)
     make_directory(directory)
     return Qcow2Pool(pool.name, directory, db, group=_group(settings))
 
