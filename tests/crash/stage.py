@@ -136,16 +136,19 @@ class Stage:
         assert await self.differences() == []
         usage = await self.db.read(lambda tx: quotas.usage(tx, PROJECT))
         assert not any(usage.values()), usage
-        for pool in self.world.own_pools.values():
-            for file in (self.settings.data / "pools" / pool.name / "incoming").iterdir():
+        directories = [pool.directory or self.settings.data / "pools" / pool.name for pool in self.settings.pools]
+        for directory in directories:
+            for file in (directory / "incoming").iterdir():
                 file.unlink()
+        for pool in self.world.own_pools.values():
             for found in await pool.adoptable():
                 await pool.delete(found.name)  # what was let go of
             assert await pool.disks() == []
             assert await pool.tidy() == []
         assert [
             path
-            for path in (self.settings.data / "pools").rglob("*")
+            for directory in directories
+            for path in directory.rglob("*")
             if path.is_file() and path.suffix in (".qcow2", ".raw")
         ] == []
         assert list(self.settings.image_dir.iterdir()) == []
