@@ -128,6 +128,7 @@ def _clear(node: Node) -> None:
     for raw in node.mounts():
         found = subprocess.run(node.command("losetup", "-j", raw, "-nO", "NAME"), capture_output=True, text=True)
         for loop in found.stdout.split():
+            subprocess.run(["blockdev", "--setrw", loop], check=False)
             subprocess.run(node.command("losetup", "--detach", loop), check=False)
 
 

@@ -95,6 +95,18 @@ async def test_nothing_is_written_before_a_guest_starts(claimed: InstanceDisk, p
     await claimed.remove()
 
 
+async def test_who_gets_the_loop_device_next_can_write(claimed: InstanceDisk, here: Node, tmp_path: Path) -> None:
+    """What is set read-only stays so, whatever is on it then. Another test may be the next."""
+    device = await claimed.add()
+    await claimed.remove()
+    (tmp_path / "another").write_bytes(bytes(MIB))
+    loop = (await here.run("losetup", "--find", "--show", tmp_path / "another")).strip()
+    try:
+        assert loop != device or Path(f"/sys/block/{Path(loop).name}/ro").read_text() == "0\n"
+    finally:
+        await here.run("losetup", "--detach", loop)
+
+
 async def test_grow_while_a_guest_has_it(pool: Qcow2Pool, claimed: InstanceDisk, tmp_path: Path) -> None:
     await claimed.add()
     device = await claimed.start()

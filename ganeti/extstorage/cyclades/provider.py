@@ -289,6 +289,7 @@ class Here:
         if not _until(lambda: not self.openers(), BUSY_SECONDS):  # udev looks at each new block device for a moment
             raise Refused(f"{self.disk} is still open in {', '.join(self.openers())}.")
         for loop in self.loops():
+            _set_read_only(loop, False)  # else the next who gets this loop device cannot write
             _run(["losetup", "--detach", loop], END_SECONDS)
         if not _until(lambda: not self.loops(), BUSY_SECONDS):
             raise Refused(f"{self.disk} is still in use as {', '.join(self.loops())}.")
