@@ -26,13 +26,15 @@ class _Section(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Api(_Section):
-    """Where the APIs listen. `public_url` is what the catalog tells clients; empty: made from host and port."""
+    """Where the APIs listen. `public_url` is what the catalog tells clients; empty: made from host and port. `tls_ca`:
+    what our certificate is checked by, for machines that do not trust it by themselves (nodes of Ganeti's)."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8774
     public_url: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_ca: Path | None = None
     insecure: bool = False
     region: str = "RegionOne"
     availability_zone: str = "nova"

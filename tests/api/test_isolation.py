@@ -22,6 +22,7 @@ _SHARED = {"ident", "network", "host", "network_id", "subnet_id", "class_name", 
 _BELOW = {"key", "tag", "member_id"}
 # (method, path) → what another project gets instead of 404, and why.
 _OTHERWISE = {
+    ("GET", "/v2/fills/{image_id}/file"): ({401}, "no user's token opens it"),
     ("POST", "/v3/users/{user_id}/password"): ({401}, "the old password is what proves who asks"),
     **{
         ("GET", f"/os-quota-sets/{{project_id}}{part}"): ({403, 404}, "Nova says 403 of any project but one's own")

@@ -73,9 +73,23 @@ class Nic:
 
 
 @dataclass(frozen=True)
+class ImageFill:
+    """An image that a backend has to write to the root disk that it makes. The machine that does it fetches `url`, piece
+    by piece, with `token` as its X-Auth-Token. `sha512` (hex) and `format` (`raw`, `qcow2`) are those of the file; `ca`
+    is what its address is checked by (PEM; empty: what the machine trusts)."""
+
+    url: str
+    token: str
+    sha512: str
+    format: str
+    ca: str = ""
+
+
+@dataclass(frozen=True)
 class ServerSpec:
     """Everything a backend needs to run a server. `memory` is MiB. `config` has what the guest learns: for each label
-    of a file system, that system's files by path."""
+    of a file system, that system's files by path. `fill` is for the root disk of a new server that no pool has
+    filled."""
 
     server_id: str
     project_id: str
@@ -85,6 +99,7 @@ class ServerSpec:
     plugs: tuple[Plug, ...]
     nics: tuple[Nic, ...] = ()
     config: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    fill: ImageFill | None = None
 
 
 @dataclass(frozen=True)

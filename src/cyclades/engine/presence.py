@@ -7,11 +7,12 @@ import os
 import random
 import socket
 from functools import partial
+from typing import Any
 
 import structlog
 
 from cyclades import __version__
-from cyclades.backends.base import Backend
+from cyclades.backends.base import Backend, Capacity
 from cyclades.model.errors import Fault
 from cyclades.model.presence import SAID_EVERY
 from cyclades.pools.base import Pool
@@ -70,19 +71,21 @@ async def look_at_backend(db: Database, backend: Backend, *, has_pools: bool) ->
         log.warning("presence.backend", backend=backend.name, reason=str(fault))
         await db.write(partial(backends.report_problem, name=backend.name, kind=backend.kind, problem=str(fault)))
         return
-    major, minor, micro = found.version
-    say = partial(
-        backends.report,
-        name=backend.name,
-        kind=backend.kind,
-        vcpus=found.vcpus,
-        memory=found.memory,
-        program=found.program,
-        version=major * 1_000_000 + minor * 1_000 + micro,
-        booted_at=found.booted_at,
-        memory_free=found.memory_free,
-        disk_free=found.disk_free,
-        disk_templates=list(found.disk_templates),
-        problem=found.refuses_pools if has_pools else None,
-    )
+    say = partial(backends.report, name=backend.name, kind=backend.kind, **as_reported(found, has_pools=has_pools))
     await db.write(say)
+
+
+def as_reported(found: Capacity, *, has_pools: bool) -> dict[str, Any]:
+    """What a backend has, as values for its row."""
+    major, minor, micro = found.version
+    return {
+        "vcpus": found.vcpus,
+        "memory": found.memory,
+        "program": found.program,
+        "version": major * 1_000_000 + minor * 1_000 + micro,
+        "booted_at": found.booted_at,
+        "memory_free": found.memory_free,
+        "disk_free": found.disk_free,
+        "disk_templates": list(found.disk_templates),
+        "problem": found.refuses_pools if has_pools else None,
+    }

@@ -24,6 +24,22 @@ def require(tx: Tx, caller: Caller, image: Row[Any], pool_name: str) -> None:
         image_write.start(tx, caller, image.id)
 
 
+async def file_of(world: World, image_id: str) -> Row[Any]:
+    """The row of an image whose file is there. `Away` while its bytes are brought from a pool."""
+    row = await world.db.read(lambda tx: images.get_even_deleted(tx, image_id))
+    if row.file is None:
+        raise _gone(image_id)
+    if image_write.is_due(row):
+        if row.operation_id is None:
+            raise Failed(f"The bytes of image {image_id} could not be brought from pool {row.pool}.")
+        raise Away("Waits until the image's bytes are brought from another pool.")
+    return row
+
+
+def _gone(image_id: str) -> Failed:
+    return Failed(f"Image {image_id} was deleted.")
+
+
 async def ensure_in_pool(world: World, pool_name: str, image_id: str, progress: Progress = no_progress) -> None:
     """Have the disk `image_disk(image_id)` in the pool. Repeatable, also at the same time. `Failed` if the image was
     deleted: its deletion waits for operations that were accepted before it, so that only one whose lease ran
@@ -31,14 +47,8 @@ async def ensure_in_pool(world: World, pool_name: str, image_id: str, progress: 
     pool, disk = world.pools[pool_name], image_disk(image_id)
     if await pool.find(disk) is not None:
         return
-    row = await world.db.read(lambda tx: images.get_even_deleted(tx, image_id))
-    gone = Failed(f"Image {image_id} was deleted.")
-    if row.file is None:
-        raise gone
-    if image_write.is_due(row):
-        if row.operation_id is None:
-            raise Failed(f"The bytes of image {image_id} could not be brought from pool {row.pool}.")
-        raise Away("Waits until the image's bytes are brought from another pool.")
+    row = await file_of(world, image_id)
+    gone = _gone(image_id)
     source = image_file.path_of(world.settings, row.file)
     try:
         await pool.import_image(disk, source, row.disk_format, progress)

@@ -213,7 +213,11 @@ async def make_disk(world: World, plan: Plan, progress: Progress = no_progress) 
     if plan.unmet is not None:
         raise Failed(plan.unmet)
     if capabilities.template_of(plan.pool) is not None:
-        return  # Ganeti makes it when its server gets it, and fills a root by itself
+        # Ganeti makes it when its server gets it, and fills a root from the image's file.
+        if plan.source == "image":
+            assert plan.source_id is not None
+            await image_in_pool.file_of(world, plan.source_id)
+        return
     pool, disk, size = world.pools[plan.pool], volume_disk(plan.volume_id), plan.size * GIB
     if plan.source == "blank":
         await pool.create(disk, size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,7 +25,7 @@ from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.block_device import IMAGE_ROOT, Disk
 from cyclades.operations.new_volume import Plan, make_disk, plan, unmake_disk
 from cyclades.operations.placement import Host
-from cyclades.operations.server_spec import owner, spec_of
+from cyclades.operations.server_spec import image_fill, owner, spec_of
 from cyclades.operations.volume_attach import claim_disk, claim_row, require_one_template
 from cyclades.operations.volume_gone import forget
 from cyclades.store import attachments, flavors, keypairs, quotas, servers, volumes
@@ -252,6 +252,10 @@ async def power_on(work: Work[Args]) -> None:
         spec = await spec_of(work.world, work.args.server_id)
     except NotFound as gone:
         raise Failed(str(gone)) from gone
+    root = work.args.parts[0]
+    if root.plan is not None and root.plan.source == "image" and capabilities.template_of(root.pool) is not None:
+        assert root.plan.source_id is not None
+        spec = replace(spec, fill=await image_fill(work.world, root.plan.source_id, work.args.server_id))
     await work.world.backends[work.args.backend].start(spec, trail=work)
 
 

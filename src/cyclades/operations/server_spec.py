@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row
 
-from cyclades.backends.base import Nic, Plug, ServerSpec
+from cyclades.backends.base import ImageFill, Nic, Plug, ServerSpec
 from cyclades.model import config_drive
 from cyclades.model.names import volume_disk
 from cyclades.model.units import GIB
 from cyclades.operations.base import World
+from cyclades.operations.image_in_pool import file_of
+from cyclades.security import grants
+from cyclades.security.keys import Keys
 from cyclades.store import attachments, servers
 
 
@@ -47,6 +51,15 @@ async def spec_of(world: World, server_id: str) -> ServerSpec:
         nics=tuple(Nic(**nic) for nic in server.nics),
         config=config_drive.files(guest),
     )
+
+
+async def image_fill(world: World, image_id: str, server_id: str) -> ImageFill:
+    """For a backend that writes the image to the root disk of this new server by itself."""
+    row, settings = await file_of(world, image_id), world.settings
+    token = grants.issue(Keys(settings.key_dir), image_id, server_id)
+    ca = await asyncio.to_thread(settings.api.tls_ca.read_text) if settings.api.tls_ca else ""
+    url = f"{settings.public_url}/image/v2/fills/{image_id}/file"
+    return ImageFill(url, token, row.os_hash_value, row.disk_format, ca)
 
 
 def _tagged(server: Row[Any], plugged: Sequence[Row[Any]]) -> list[config_drive.Device]:

@@ -406,6 +406,7 @@ server = Table(
     Column("hostname", Name, nullable=False),
     Column("status", String(16), nullable=False),  # BUILD, ACTIVE, SHUTOFF, REBOOT, HARD_REBOOT, ERROR
     Column("task_state", String(32)),
+    Column("progress", Integer),  # percent, while its root disk is filled
     Column("power", String(16), nullable=False),  # as the backend last showed it
     Column("backend", String(64), nullable=False),
     Column("flavor_id", Name, nullable=False),

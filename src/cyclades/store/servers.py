@@ -124,6 +124,14 @@ def finish(tx: Tx, server_id: str, op_id: str, **values: Any) -> bool:
     return changed.rowcount == 1
 
 
+def tell_progress(tx: Tx, server_id: str, percent: int) -> None:
+    """How far a server in BUILD is; it only grows, whoever tells it late."""
+    further = sa.or_(server.c.progress.is_(None), server.c.progress < percent)
+    mine = sa.and_(server.c.id == server_id, server.c.status == "BUILD", further)
+    if tx.execute(server.update().where(mine).values(progress=percent)).rowcount:
+        events.changed(tx, "server", server_id)
+
+
 def change(tx: Tx, server_id: str, **values: Any) -> None:
     tx.execute(server.update().where(server.c.id == server_id).values(updated_at=now(), **values))
     events.changed(tx, "server", server_id)

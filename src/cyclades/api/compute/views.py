@@ -84,7 +84,7 @@ def server(
         "OS-DCF:diskConfig": row.extra.get("disk_config", "MANUAL"),
     }
     if row.status in _WITH_PROGRESS:
-        view["progress"] = _WITH_PROGRESS[row.status]
+        view["progress"] = row.progress if row.status == "BUILD" and row.progress else _WITH_PROGRESS[row.status]
     if row.reason:
         view["fault"] = {"code": 500, "created": seconds(row.updated_at or row.created_at), "message": row.reason}
     if version >= since.SERVER_LOCKED:

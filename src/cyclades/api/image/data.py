@@ -18,16 +18,17 @@ from cyclades.model.errors import Forbidden, Invalid, NotFound, Unavailable
 from cyclades.operations import image_file, image_upload, image_write
 from cyclades.store import images
 
-_BYTES = "application/octet-stream"
+BYTES = "application/octet-stream"
+RANGE = {"Range": {"type": "string"}}  # the header
 _WRITE_SECONDS = 600.0  # that an engine may take to bring an image's bytes from a pool
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-@SERVICE.route("PUT", "/v2/images/{image_id}/file", who="member", status=204, streams=True, media=_BYTES)
+@SERVICE.route("PUT", "/v2/images/{image_id}/file", who="member", status=204, streams=True, media=BYTES)
 async def upload(request: Request) -> None:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media != _BYTES:
-        raise HttpRefusal(415, f"Unsupported Content-Type {media!r}: send {_BYTES}.")
+    if media != BYTES:
+        raise HttpRefusal(415, f"Unsupported Content-Type {media!r}: send {BYTES}.")
     assert request.chunks is not None
     announced = _announced(request)
     image_id = request.ids["image_id"]
@@ -50,9 +51,7 @@ def _announced(request: Request) -> int | None:
     return said.pop() if said else None
 
 
-@SERVICE.route(
-    "GET", "/v2/images/{image_id}/file", who="reader", headers={"Range": {"type": "string"}}, also=(204, 206, 416)
-)
+@SERVICE.route("GET", "/v2/images/{image_id}/file", who="reader", headers=RANGE, also=(204, 206, 416))
 async def download(request: Request) -> Answer:
     row = await request.db.read(lambda tx: images.get(tx, request.caller, request.ids["image_id"]))
     if row.status == "deactivated" and not request.caller.is_admin:
@@ -63,6 +62,11 @@ async def download(request: Request) -> Answer:
         return Answer(204)
     if image_write.is_due(row) and request.method != "HEAD":
         row = await _written(request)
+    return (await answer_with_bytes(request, row))[0]
+
+
+async def answer_with_bytes(request: Request, row: Row[Any]) -> tuple[Answer, int]:
+    """The file of an image, or the range of it that is asked for; and which byte it begins with."""
     begin, end = _range(request.headers.get("range"), row.size)
     headers = {"Content-Length": str(end - begin), "Accept-Ranges": "bytes"}
     if (begin, end) == (0, row.size):
@@ -72,12 +76,12 @@ async def download(request: Request) -> Answer:
         status = 206
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{row.size}"
     if request.method == "HEAD":
-        return Answer(status, headers=headers, stream=_nothing(), media=_BYTES)
+        return Answer(status, headers=headers, stream=_nothing(), media=BYTES), begin
     try:
         file = await asyncio.to_thread(image_file.open_to_read, image_file.path_of(request.settings, row.file))
     except FileNotFoundError:
         raise NotFound("image", row.id) from None  # it was deleted since
-    return Answer(status, headers=headers, stream=image_file.pieces(file, begin, end), media=_BYTES)
+    return Answer(status, headers=headers, stream=image_file.pieces(file, begin, end), media=BYTES), begin
 
 
 async def _written(request: Request) -> Row[Any]:

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("problem", sa.Text(), nullable=True),
     ):
         op.add_column("backend", column)
+    op.add_column("server", sa.Column("progress", sa.Integer(), nullable=True))
     op.create_table(
         "cluster",
         sa.Column("name", sa.String(length=64), nullable=False),
