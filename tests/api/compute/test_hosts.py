@@ -133,6 +133,8 @@ async def test_what_there_is_none_of(admin: Client, member: Client, speaking_as:
     assert (await member.delete(path)).status_code == 204
     old = speaking_as(PROJECT, "admin", version="2.42")
     assert (await old.get(f"{BASE}/os-hosts")).json()["hosts"][0]["host_name"] == "local"
+    for zone, count in (("", 1), ("nova", 1), ("other", 0)):
+        assert len((await old.get(f"{BASE}/os-hosts?zone={zone}")).json()["hosts"]) == count
     assert (await admin.get(f"{BASE}/os-hosts")).status_code == 404
 
 

@@ -224,7 +224,8 @@ async def test_a_list_names_filters_and_pages(member: Client, stranger: Client, 
     assert (await stranger.get(f"{BASE}/servers?all_tenants=1")).status_code == 403
     other_admin = await admin.get(f"{BASE}/servers?all_tenants=1&project_id={OTHER}")
     assert other_admin.json() == {"servers": []}
-    assert len(await names(admin, "all_tenants=1")) == 3
+    for everything in ("all_tenants=1", "all_tenants=", "all_tenants=True"):
+        assert len(await names(admin, everything)) == 3
     page = (await member.get(f"{BASE}/servers?limit=2")).json()
     assert [one["name"] for one in page["servers"]] == ["db", "web2"]
     following = (await member.get(page["servers_links"][0]["href"])).json()

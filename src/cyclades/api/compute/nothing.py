@@ -60,6 +60,8 @@ async def forget_password(request: Request) -> None:
 @SERVICE.route("GET", "/os-hosts", who="admin", until=since.before(since.HOSTS_GONE))
 async def hosts_of_all(request: Request) -> dict[str, Any]:
     zone = request.settings.api.availability_zone
+    if request.one("zone") not in (None, "", zone):
+        return {"hosts": []}
     names = await request.db.read(lambda tx: hosts.names(tx, request))
     return {"hosts": [{"host_name": name, "service": "compute", "zone": zone} for name in names]}
 

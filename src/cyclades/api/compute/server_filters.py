@@ -122,7 +122,7 @@ def found(tx: Tx, request: Request) -> sa.Select[Any]:
     caller, version = request.caller, request.version
     if version >= since.UNKNOWN_QUERY_REFUSED and (unknown := set(request.query) - _KNOWN):
         raise Invalid("query-unknown", f"Additional query parameters are not allowed: {', '.join(sorted(unknown))}.")
-    everything = request.flag("all_tenants")
+    everything = request.flag("all_tenants") or request.one("all_tenants") == ""  # Nova's clients send it so, too
     if everything and not caller.is_admin:
         raise Forbidden("all-tenants", "Policy doesn't allow listing the servers of all projects.")
     project_id = None if everything else caller.project_id
