@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cyclades.model.errors import Invalid, TooLarge
+from cyclades.model.names import check_name
 
 DISK_FORMATS = ("raw", "qcow2")
 CONTAINER_FORMATS = ("bare",)
@@ -33,6 +34,8 @@ def check_tags(tags: list[str]) -> list[str]:
     once = list(dict.fromkeys(tags))
     if len(once) > MOST_TAGS:
         raise TooLarge("image-tags", f"An image has at most {MOST_TAGS} tags; this one would have more.")
-    if any(not 0 < len(tag) <= 255 for tag in once):
-        raise Invalid("image-tag", "A tag has 1 to 255 characters.", field="tags")
+    for tag in once:
+        check_name(tag, field="tag")
+        if not tag:
+            raise Invalid("image-tag", "A tag has 1 to 255 characters.", field="tags")
     return once

@@ -312,6 +312,7 @@ async def test_tags(member: Client) -> None:
     assert (await show(member, made["id"]))["tags"] == ["a", "b"]
     assert (await member.delete(f"{path}/tags/a")).status_code == 204
     refused(await member.delete(f"{path}/tags/a"), 404)
+    refused(await member.put(f"{path}/tags/c%16c"), 400, "tag")  # as in the bodies
     assert (await show(member, made["id"]))["tags"] == ["b"]
     for i in range(127):
         await member.put(f"{path}/tags/{i}")

@@ -9,7 +9,7 @@ from sqlalchemy import Row
 
 from cyclades.api.http import times
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, schemas, views
+from cyclades.api.identity import access, schemas, shapes, views
 from cyclades.api.identity.auth import logins
 from cyclades.api.identity.service import SERVICE
 from cyclades.model.errors import Forbidden, Invalid
@@ -37,7 +37,7 @@ _FIELDS = {
 _CREATE = schemas.open_body("application_credential", _FIELDS, required=("name",), secret=True)
 
 
-@SERVICE.route("GET", _PATH, who="token")
+@SERVICE.route("GET", _PATH, who="token", answer=shapes.listed("application_credentials", shapes.CREDENTIAL))
 async def every(request: Request) -> dict[str, Any]:
     user_id = request.ids["user_id"]
     access.own(request, user_id)
@@ -50,7 +50,14 @@ async def every(request: Request) -> dict[str, Any]:
     return await request.db.read(read)
 
 
-@SERVICE.route("POST", _PATH, who="token", status=201, body=_CREATE)
+@SERVICE.route(
+    "POST",
+    _PATH,
+    who="token",
+    status=201,
+    body=_CREATE,
+    answer=shapes.one("application_credential", shapes.NEW_CREDENTIAL),
+)
 async def create(request: Request) -> dict[str, Any]:
     """For the project of the token, with roles that the user has there."""
     claims, asked = _self(request), request.body["application_credential"]
@@ -80,7 +87,9 @@ async def create(request: Request) -> dict[str, Any]:
     return await request.create(add)
 
 
-@SERVICE.route("GET", f"{_PATH}/{{credential_id}}", who="token")
+@SERVICE.route(
+    "GET", f"{_PATH}/{{credential_id}}", who="token", answer=shapes.one("application_credential", shapes.CREDENTIAL)
+)
 async def show(request: Request) -> dict[str, Any]:
     access.own(request, request.ids["user_id"])
 

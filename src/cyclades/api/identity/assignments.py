@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, views
+from cyclades.api.identity import access, shapes, views
 from cyclades.api.identity.service import SERVICE
 from cyclades.model.errors import NotFound
 from cyclades.store import assignments, domains, projects, roles, users
@@ -25,7 +25,7 @@ def _check_target(tx: Tx, target: Target, target_id: str) -> None:
 def _add_routes(target: Target, path: str) -> None:
     """`path` is the target's, with its id as `target_id` if it has one."""
 
-    @SERVICE.route("GET", f"{path}/users/{{user_id}}/roles", who="token")
+    @SERVICE.route("GET", f"{path}/users/{{user_id}}/roles", who="token", answer=shapes.listed("roles", shapes.ROLE))
     async def every(request: Request) -> dict[str, Any]:
         access.admin(request)
         user_id, target_id = request.ids["user_id"], request.ids.get("target_id", SYSTEM)
@@ -69,7 +69,7 @@ _add_routes("domain", "/v3/domains/{target_id}")
 _add_routes("system", "/v3/system")
 
 
-@SERVICE.route("GET", "/v3/role_assignments", who="token")
+@SERVICE.route("GET", "/v3/role_assignments", who="token", answer=shapes.listed("role_assignments", shapes.ASSIGNMENT))
 async def role_assignments(request: Request) -> dict[str, Any]:
     """`effective` and `include_subtree` change nothing: there are no groups, and no projects in projects."""
     access.own(request, request.one("user.id"))

@@ -12,7 +12,7 @@ from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import Schema
 from cyclades.api.http.service import Answer
 from cyclades.api.http.times import micros
-from cyclades.api.identity import access, schemas, scopes, views
+from cyclades.api.identity import access, schemas, scopes, shapes, views
 from cyclades.api.identity.catalog import catalog
 from cyclades.api.identity.scopes import Scope
 from cyclades.api.identity.service import SERVICE
@@ -172,6 +172,7 @@ async def _by_credential(request: Request, given: dict[str, Any]) -> Proof:
     return Proof(user, credential=credential)
 
 
+_TOKEN = shapes.one("token", shapes.TOKEN)
 _METHODS: dict[str, Callable[[Request, dict[str, Any]], Awaitable[Proof]]] = {
     "password": _by_password,
     "token": _by_token,
@@ -179,7 +180,7 @@ _METHODS: dict[str, Callable[[Request, dict[str, Any]], Awaitable[Proof]]] = {
 }
 
 
-@SERVICE.route("POST", "/v3/auth/tokens", who="anyone", status=201, body=_AUTH, also=(401, 403, 429))
+@SERVICE.route("POST", "/v3/auth/tokens", who="anyone", status=201, body=_AUTH, also=(401, 403, 429), answer=_TOKEN)
 async def issue(request: Request) -> Answer:
     # All that the token is based on is read after this: what changes later has a newer revocation, which the token
     # will not escape. And a token shown for another one is checked against all that is revoked anywhere by now.
@@ -266,7 +267,7 @@ def _subject(request: Request) -> tuple[str, Claims]:
 _SUBJECT: Schema = {"X-Subject-Token": {"type": "string"}}
 
 
-@SERVICE.route("GET", "/v3/auth/tokens", who="token", headers=_SUBJECT)
+@SERVICE.route("GET", "/v3/auth/tokens", who="token", headers=_SUBJECT, answer=_TOKEN)
 async def show(request: Request) -> Answer:
     token, claims = _subject(request)
 
@@ -286,28 +287,28 @@ async def revoke(request: Request) -> None:
     await request.tokens.revocations.refresh()
 
 
-@SERVICE.route("GET", "/v3/auth/projects", who="token")
+@SERVICE.route("GET", "/v3/auth/projects", who="token", answer=shapes.listed("projects", shapes.PROJECT))
 async def own_projects(request: Request) -> dict[str, Any]:
     user_id = _user_id(request)
     rows = await request.db.read(lambda tx: projects.of_user(tx, user_id, enabled=True))
     return views.listed(request, "projects", (views.project(request, row) for row in rows))
 
 
-@SERVICE.route("GET", "/v3/auth/domains", who="token")
+@SERVICE.route("GET", "/v3/auth/domains", who="token", answer=shapes.listed("domains", shapes.DOMAIN))
 async def own_domains(request: Request) -> dict[str, Any]:
     user_id = _user_id(request)
     rows = await request.db.read(lambda tx: assignments.domains_of(tx, user_id))
     return views.listed(request, "domains", (views.domain(request, row) for row in rows if row.enabled))
 
 
-@SERVICE.route("GET", "/v3/auth/system", who="token")
+@SERVICE.route("GET", "/v3/auth/system", who="token", answer=shapes.listed("system", shapes.SYSTEM))
 async def own_system(request: Request) -> dict[str, Any]:
     user_id = _user_id(request)
     held = await request.db.read(lambda tx: assignments.roles(tx, user_id, "system", assignments.SYSTEM))
     return views.listed(request, "system", [{"all": True}] if held else [])
 
 
-@SERVICE.route("GET", "/v3/auth/catalog", who="token")
+@SERVICE.route("GET", "/v3/auth/catalog", who="token", answer=shapes.listed("catalog", shapes.CATALOG))
 async def own_catalog(request: Request) -> dict[str, Any]:
     claims = request.claims
     assert claims is not None

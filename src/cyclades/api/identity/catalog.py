@@ -9,7 +9,7 @@ import uuid
 from typing import Any, NamedTuple
 
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, schemas, views
+from cyclades.api.identity import access, schemas, shapes, views
 from cyclades.api.identity.service import SERVICE
 from cyclades.config import Settings
 from cyclades.model.errors import NotFound
@@ -95,16 +95,16 @@ def _regions(request: Request) -> list[dict[str, Any]]:
 
 
 _READABLE = {
-    "service": ("services", _services, ("type", "name")),
-    "endpoint": ("endpoints", _endpoints, ("interface", "service_id", "region_id", "region")),
-    "region": ("regions", _regions, ("parent_region_id",)),
+    "service": ("services", shapes.SERVICE, _services, ("type", "name")),
+    "endpoint": ("endpoints", shapes.ENDPOINT, _endpoints, ("interface", "service_id", "region_id", "region")),
+    "region": ("regions", shapes.REGION, _regions, ("parent_region_id",)),
 }
 
 
 def _add(kind: str) -> None:
-    plural, rows, filters = _READABLE[kind]
+    plural, item, rows, filters = _READABLE[kind]
 
-    @SERVICE.route("GET", f"/v3/{plural}", who="token")
+    @SERVICE.route("GET", f"/v3/{plural}", who="token", answer=shapes.listed(plural, item))
     async def every(request: Request) -> dict[str, Any]:
         if kind != "region":
             access.admin(request)
@@ -112,7 +112,7 @@ def _add(kind: str) -> None:
         found = (row for row in rows(request) if all(row[name] == value for name, value in wanted.items()))
         return views.listed(request, plural, found)
 
-    @SERVICE.route("GET", f"/v3/{plural}/{{ident}}", who="token")
+    @SERVICE.route("GET", f"/v3/{plural}/{{ident}}", who="token", answer=shapes.one(kind, item))
     async def show(request: Request) -> dict[str, Any]:
         if kind != "region":
             access.admin(request)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, schemas, views
+from cyclades.api.identity import access, schemas, shapes, views
 from cyclades.api.identity.service import SERVICE
 from cyclades.model.names import identity_id
 from cyclades.store import assignments, domains, projects, users
@@ -33,7 +33,7 @@ def home(tx: Tx, request: Request) -> str:
     return projects.get(tx, claims.project_id).domain_id if claims.project_id else domains.DEFAULT
 
 
-@SERVICE.route("GET", "/v3/domains", who="token")
+@SERVICE.route("GET", "/v3/domains", who="token", answer=shapes.listed("domains", shapes.DOMAIN))
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
     wanted = schemas.filters(request, "name", "enabled")
@@ -41,7 +41,7 @@ async def every(request: Request) -> dict[str, Any]:
     return views.listed(request, "domains", (views.domain(request, row) for row in rows))
 
 
-@SERVICE.route("POST", "/v3/domains", who="token", status=201, body=_CREATE)
+@SERVICE.route("POST", "/v3/domains", who="token", status=201, body=_CREATE, answer=shapes.one("domain", shapes.DOMAIN))
 async def create(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, domain_id = request.body["domain"], identity_id()
@@ -54,7 +54,7 @@ async def create(request: Request) -> dict[str, Any]:
     return {"domain": await request.create(add)}
 
 
-@SERVICE.route("GET", "/v3/domains/{domain_id}", who="token")
+@SERVICE.route("GET", "/v3/domains/{domain_id}", who="token", answer=shapes.one("domain", shapes.DOMAIN))
 async def show(request: Request) -> dict[str, Any]:
     claims, domain_id = request.claims, request.ids["domain_id"]
     assert claims is not None
@@ -68,7 +68,9 @@ async def show(request: Request) -> dict[str, Any]:
     return {"domain": views.domain(request, await request.db.read(read))}
 
 
-@SERVICE.route("PATCH", "/v3/domains/{domain_id}", who="token", body=_UPDATE)
+@SERVICE.route(
+    "PATCH", "/v3/domains/{domain_id}", who="token", body=_UPDATE, answer=shapes.one("domain", shapes.DOMAIN)
+)
 async def update(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, domain_id = request.body["domain"], request.ids["domain_id"]

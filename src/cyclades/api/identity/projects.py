@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, schemas, views
+from cyclades.api.identity import access, schemas, shapes, views
 from cyclades.api.identity.domains import home
 from cyclades.api.identity.service import SERVICE
 from cyclades.model.errors import Invalid
@@ -31,7 +31,7 @@ _CREATE = schemas.open_body("project", _FIELDS, required=("name",))
 _UPDATE = schemas.open_body("project", _FIELDS)
 
 
-@SERVICE.route("GET", "/v3/projects", who="token")
+@SERVICE.route("GET", "/v3/projects", who="token", answer=shapes.listed("projects", shapes.PROJECT))
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
     wanted = schemas.filters(request, "name", "domain_id", "enabled")
@@ -41,7 +41,9 @@ async def every(request: Request) -> dict[str, Any]:
     return views.listed(request, "projects", (views.project(request, row) for row in rows))
 
 
-@SERVICE.route("POST", "/v3/projects", who="token", status=201, body=_CREATE)
+@SERVICE.route(
+    "POST", "/v3/projects", who="token", status=201, body=_CREATE, answer=shapes.one("project", shapes.PROJECT)
+)
 async def create(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, project_id = request.body["project"], identity_id()
@@ -60,7 +62,7 @@ async def create(request: Request) -> dict[str, Any]:
     return {"project": await request.create(add)}
 
 
-@SERVICE.route("GET", "/v3/projects/{project_id}", who="token")
+@SERVICE.route("GET", "/v3/projects/{project_id}", who="token", answer=shapes.one("project", shapes.PROJECT))
 async def show(request: Request) -> dict[str, Any]:
     claims, project_id = request.claims, request.ids["project_id"]
     assert claims is not None
@@ -73,7 +75,9 @@ async def show(request: Request) -> dict[str, Any]:
     return {"project": views.project(request, await request.db.read(read))}
 
 
-@SERVICE.route("PATCH", "/v3/projects/{project_id}", who="token", body=_UPDATE)
+@SERVICE.route(
+    "PATCH", "/v3/projects/{project_id}", who="token", body=_UPDATE, answer=shapes.one("project", shapes.PROJECT)
+)
 async def update(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, project_id = request.body["project"], request.ids["project_id"]

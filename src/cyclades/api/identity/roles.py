@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, schemas, views
+from cyclades.api.identity import access, schemas, shapes, views
 from cyclades.api.identity.service import SERVICE
 from cyclades.model.names import identity_id
 from cyclades.store import roles
@@ -24,7 +24,7 @@ _CREATE = schemas.open_body("role", _FIELDS, required=("name",))
 _UPDATE = schemas.open_body("role", _FIELDS)
 
 
-@SERVICE.route("GET", "/v3/roles", who="token")
+@SERVICE.route("GET", "/v3/roles", who="token", answer=shapes.listed("roles", shapes.ROLE))
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
     wanted = schemas.filters(request, "name")
@@ -32,7 +32,7 @@ async def every(request: Request) -> dict[str, Any]:
     return views.listed(request, "roles", (views.role(request, row) for row in rows))
 
 
-@SERVICE.route("POST", "/v3/roles", who="token", status=201, body=_CREATE)
+@SERVICE.route("POST", "/v3/roles", who="token", status=201, body=_CREATE, answer=shapes.one("role", shapes.ROLE))
 async def create(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, role_id = request.body["role"], identity_id()
@@ -45,13 +45,13 @@ async def create(request: Request) -> dict[str, Any]:
     return {"role": await request.create(add)}
 
 
-@SERVICE.route("GET", "/v3/roles/{role_id}", who="token")
+@SERVICE.route("GET", "/v3/roles/{role_id}", who="token", answer=shapes.one("role", shapes.ROLE))
 async def show(request: Request) -> dict[str, Any]:
     access.admin(request)
     return {"role": views.role(request, await request.db.read(lambda tx: roles.get(tx, request.ids["role_id"])))}
 
 
-@SERVICE.route("PATCH", "/v3/roles/{role_id}", who="token", body=_UPDATE)
+@SERVICE.route("PATCH", "/v3/roles/{role_id}", who="token", body=_UPDATE, answer=shapes.one("role", shapes.ROLE))
 async def update(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, role_id = request.body["role"], request.ids["role_id"]

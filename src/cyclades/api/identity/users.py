@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, schemas, views
+from cyclades.api.identity import access, schemas, shapes, views
 from cyclades.api.identity.auth import logins, prove_password
 from cyclades.api.identity.domains import home
 from cyclades.api.identity.service import SERVICE
@@ -35,7 +35,7 @@ _PASSWORD = schemas.open_body(
 )
 
 
-@SERVICE.route("GET", "/v3/users", who="token")
+@SERVICE.route("GET", "/v3/users", who="token", answer=shapes.listed("users", shapes.USER))
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
     wanted = schemas.filters(request, "name", "domain_id", "enabled")
@@ -43,7 +43,7 @@ async def every(request: Request) -> dict[str, Any]:
     return views.listed(request, "users", (views.user(request, row) for row in rows))
 
 
-@SERVICE.route("POST", "/v3/users", who="token", status=201, body=_CREATE)
+@SERVICE.route("POST", "/v3/users", who="token", status=201, body=_CREATE, answer=shapes.one("user", shapes.USER))
 async def create(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, user_id = request.body["user"], identity_id()
@@ -60,13 +60,13 @@ async def create(request: Request) -> dict[str, Any]:
     return {"user": await request.create(add)}
 
 
-@SERVICE.route("GET", "/v3/users/{user_id}", who="token")
+@SERVICE.route("GET", "/v3/users/{user_id}", who="token", answer=shapes.one("user", shapes.USER))
 async def show(request: Request) -> dict[str, Any]:
     access.own(request, request.ids["user_id"])
     return {"user": views.user(request, await request.db.read(lambda tx: users.get(tx, request.ids["user_id"])))}
 
 
-@SERVICE.route("PATCH", "/v3/users/{user_id}", who="token", body=_UPDATE)
+@SERVICE.route("PATCH", "/v3/users/{user_id}", who="token", body=_UPDATE, answer=shapes.one("user", shapes.USER))
 async def update(request: Request) -> dict[str, Any]:
     access.admin(request)
     asked, user_id = request.body["user"], request.ids["user_id"]
@@ -106,7 +106,7 @@ async def change_password(request: Request) -> None:
     await request.tokens.revocations.refresh()
 
 
-@SERVICE.route("GET", "/v3/users/{user_id}/projects", who="token")
+@SERVICE.route("GET", "/v3/users/{user_id}/projects", who="token", answer=shapes.listed("projects", shapes.PROJECT))
 async def its_projects(request: Request) -> dict[str, Any]:
     access.own(request, request.ids["user_id"])
     wanted = schemas.filters(request, "name", "domain_id", "enabled")
@@ -119,14 +119,14 @@ async def its_projects(request: Request) -> dict[str, Any]:
     return views.listed(request, "projects", (views.project(request, row) for row in rows))
 
 
-@SERVICE.route("GET", "/v3/users/{user_id}/groups", who="token")
+@SERVICE.route("GET", "/v3/users/{user_id}/groups", who="token", answer=shapes.listed("groups", shapes.NO_GROUP))
 async def its_groups(request: Request) -> dict[str, Any]:
     access.own(request, request.ids["user_id"])
     await request.db.read(lambda tx: users.get(tx, request.ids["user_id"]))
     return views.listed(request, "groups", ())
 
 
-@SERVICE.route("GET", "/v3/groups", who="token")
+@SERVICE.route("GET", "/v3/groups", who="token", answer=shapes.listed("groups", shapes.NO_GROUP))
 async def groups(request: Request) -> dict[str, Any]:
     """There are none: roles are given to users."""
     access.admin(request)

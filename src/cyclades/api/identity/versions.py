@@ -6,6 +6,7 @@ from typing import Any
 
 from cyclades.api.http.request import Request
 from cyclades.api.http.service import Answer
+from cyclades.api.identity import shapes
 from cyclades.api.identity.service import SERVICE
 
 
@@ -19,7 +20,7 @@ def _document(request: Request) -> dict[str, Any]:
     }
 
 
-@SERVICE.route("GET", "/", who="anyone", status=300)
+@SERVICE.route("GET", "/", who="anyone", status=300, answer=shapes.VERSIONS)
 async def every(request: Request) -> Answer:
     headers = {"Location": f"{request.base_url}/v3/"}
     return Answer(300, {"versions": {"values": [_document(request)]}}, headers)
@@ -29,5 +30,5 @@ async def _this(request: Request) -> dict[str, Any]:
     return {"version": _document(request)}
 
 
-SERVICE.route("GET", "/v3", who="anyone")(_this)
-SERVICE.route("GET", "/v3/", who="anyone")(_this)
+SERVICE.route("GET", "/v3", who="anyone", answer=shapes.VERSION)(_this)
+SERVICE.route("GET", "/v3/", who="anyone", answer=shapes.VERSION)(_this)

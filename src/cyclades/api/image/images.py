@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from cyclades.api.http import lists
 from cyclades.api.http.request import Request
-from cyclades.api.image import filters, patch, views
+from cyclades.api.image import filters, patch, shapes, views
 from cyclades.api.image.attributes import CREATE, WRITABLE, column_of, refuse_fixed
 from cyclades.api.image.service import SERVICE
 from cyclades.model.errors import Invalid
@@ -20,7 +20,7 @@ from cyclades.store.database import Tx
 _STAYING_HEADER = "X-Cyclades-Snapshots-Staying"
 
 
-@SERVICE.route("POST", "/v2/images", who="member", status=201, body=CREATE)
+@SERVICE.route("POST", "/v2/images", who="member", status=201, body=CREATE, answer=shapes.IMAGE)
 async def create(request: Request) -> dict[str, Any]:
     wanted = _wanted(request.body)
 
@@ -42,7 +42,7 @@ def _wanted(body: dict[str, Any]) -> Wanted:
     return Wanted(**columns, properties=properties)
 
 
-@SERVICE.route("GET", "/v2/images", who="reader")
+@SERVICE.route("GET", "/v2/images", who="reader", answer=shapes.IMAGES)
 async def index(request: Request) -> dict[str, Any]:
     if "sort" in request.query and ("sort_key" in request.query or "sort_dir" in request.query):
         raise Invalid("sort-both", "Old and new sorting syntax cannot be combined: use sort, or sort_key and sort_dir.")
@@ -69,19 +69,19 @@ def _link(request: Request, **more: str) -> str:
     return f"/v2/images?{text}" if text else "/v2/images"
 
 
-@SERVICE.route("GET", "/v2/images/{image_id}", who="reader")
+@SERVICE.route("GET", "/v2/images/{image_id}", who="reader", answer=shapes.IMAGE)
 async def show(request: Request) -> dict[str, Any]:
     return views.image(await request.db.read(lambda tx: images.get(tx, request.caller, request.ids["image_id"])))
 
 
-@SERVICE.route("GET", "/v2/images/{image_id}/tasks", who="reader")
+@SERVICE.route("GET", "/v2/images/{image_id}/tasks", who="reader", answer=shapes.TASKS)
 async def tasks(request: Request) -> dict[str, Any]:
     """Glance's tasks are how images are imported, which they are not here."""
     await request.db.read(lambda tx: images.get(tx, request.caller, request.ids["image_id"]))
     return {"tasks": []}
 
 
-@SERVICE.route("PATCH", "/v2/images/{image_id}", who="member", body=patch.BODY, media=patch.MEDIA)
+@SERVICE.route("PATCH", "/v2/images/{image_id}", who="member", body=patch.BODY, media=patch.MEDIA, answer=shapes.IMAGE)
 async def update(request: Request) -> dict[str, Any]:
     changes = patch.changes(request.headers.get("content-type", ""), request.body)
     image_id = request.ids["image_id"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import Schema
-from cyclades.api.image import views
+from cyclades.api.image import shapes, views
 from cyclades.api.image.service import SERVICE
 from cyclades.model.images import MEMBER_STATUSES
 from cyclades.operations import image_share
@@ -25,13 +25,13 @@ _UPDATE: Schema = {
 }
 
 
-@SERVICE.route("GET", _PATH, who="reader")
+@SERVICE.route("GET", _PATH, who="reader", answer=shapes.MEMBERS)
 async def every(request: Request) -> dict[str, Any]:
     rows = await request.db.read(lambda tx: image_share.members_of(tx, request.caller, request.ids["image_id"]))
     return {"members": [views.member(row) for row in rows], "schema": "/v2/schemas/members"}
 
 
-@SERVICE.route("POST", _PATH, who="member", body=_CREATE)
+@SERVICE.route("POST", _PATH, who="member", body=_CREATE, answer=shapes.MEMBER)
 async def create(request: Request) -> dict[str, Any]:
     image_id, project_id = request.ids["image_id"], request.body["member"]
 
@@ -42,7 +42,7 @@ async def create(request: Request) -> dict[str, Any]:
     return await request.create(add)
 
 
-@SERVICE.route("GET", f"{_PATH}/{{member_id}}", who="reader")
+@SERVICE.route("GET", f"{_PATH}/{{member_id}}", who="reader", answer=shapes.MEMBER)
 async def show(request: Request) -> dict[str, Any]:
     ids = request.ids
     return views.member(
@@ -50,7 +50,7 @@ async def show(request: Request) -> dict[str, Any]:
     )
 
 
-@SERVICE.route("PUT", f"{_PATH}/{{member_id}}", who="member", body=_UPDATE)
+@SERVICE.route("PUT", f"{_PATH}/{{member_id}}", who="member", body=_UPDATE, answer=shapes.MEMBER)
 async def update(request: Request) -> dict[str, Any]:
     image_id, project_id = request.ids["image_id"], request.ids["member_id"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from cyclades.api.http.request import Request
 from cyclades.api.http.schemas import UUID, Schema
+from cyclades.api.image import shapes
 from cyclades.api.image.attributes import READ_ONLY, WRITABLE
 from cyclades.api.image.service import SERVICE
 from cyclades.model.images import MEMBER_STATUSES
@@ -56,21 +57,21 @@ _MEMBERS: Schema = {
 }
 
 
-@SERVICE.route("GET", "/v2/schemas/image", who="token")
+@SERVICE.route("GET", "/v2/schemas/image", who="token", answer=shapes.A_SCHEMA)
 async def image(request: Request) -> dict[str, Any]:
     return _IMAGE
 
 
-@SERVICE.route("GET", "/v2/schemas/images", who="token")
+@SERVICE.route("GET", "/v2/schemas/images", who="token", answer=shapes.A_SCHEMA)
 async def images(request: Request) -> dict[str, Any]:
     return _IMAGES
 
 
-@SERVICE.route("GET", "/v2/schemas/member", who="token")
+@SERVICE.route("GET", "/v2/schemas/member", who="token", answer=shapes.A_SCHEMA)
 async def member(request: Request) -> dict[str, Any]:
     return _MEMBER
 
 
-@SERVICE.route("GET", "/v2/schemas/members", who="token")
+@SERVICE.route("GET", "/v2/schemas/members", who="token", answer=shapes.A_SCHEMA)
 async def members(request: Request) -> dict[str, Any]:
     return _MEMBERS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
+from cyclades.api.image import shapes
 from cyclades.api.image.service import SERVICE
 
 # What Glance's minor versions added for users is here up to the last; import (2.6) and several stores (2.8) are not.
@@ -18,11 +19,11 @@ def _versions(request: Request) -> dict[str, Any]:
     return {"versions": [newest, *({"id": name, "status": "SUPPORTED", "links": links} for name in _OLDER)]}
 
 
-@SERVICE.route("GET", "/", who="anyone", status=300)
+@SERVICE.route("GET", "/", who="anyone", status=300, answer=shapes.VERSIONS)
 async def root(request: Request) -> dict[str, Any]:
     return _versions(request)
 
 
-@SERVICE.route("GET", "/versions", who="anyone")
+@SERVICE.route("GET", "/versions", who="anyone", answer=shapes.VERSIONS)
 async def versions(request: Request) -> dict[str, Any]:
     return _versions(request)
