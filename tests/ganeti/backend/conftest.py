@@ -71,6 +71,14 @@ async def ground(c1: Cell, place: GanetiPlace, database: Database) -> AsyncItera
 
 
 @pytest.fixture
+async def machines(place: GanetiPlace, database: Database) -> AsyncIterator[Ground]:
+    """Servers are KVM instances that find nothing to boot: they run, and let go of nothing."""
+    backend = place.twin(database, hvparams={})
+    async with _opened(Ground(backend, place.pool(database), card=True, memory=MEMORY, size=SIZE)) as ground:
+        yield ground
+
+
+@pytest.fixture
 async def no_guests(place: GanetiPlace, database: Database) -> AsyncIterator[Ground]:
     """Servers only seem to run (Ganeti's hypervisor `fake`); their disks are real."""
     backend = place.twin(database, hypervisor="fake", hvparams={})

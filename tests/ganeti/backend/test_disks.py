@@ -18,53 +18,53 @@ from cyclades.model.names import volume_disk
 from cyclades.store.database import Database
 
 
-async def test_a_guest_that_is_not_up_holds_a_disk_until_its_machine_is_off(ground: Ground) -> None:
+async def test_a_guest_that_is_not_up_holds_a_disk_until_its_machine_is_off(machines: Ground) -> None:
     """A trap of Ganeti's: the disk leaves its books, and stays in the machine."""
-    spec, volume_id = await ground.running(), await ground.volume()
+    spec, volume_id = await machines.running(), await machines.volume()
     server_id = spec.server_id
-    await ground.backend.plug(server_id, await ground.plug(server_id, volume_id, 1))
+    await machines.backend.plug(server_id, await machines.plug(server_id, volume_id, 1))
     trail = KeptTrail()
     for _ in range(2):
         with pytest.raises(Failed, match="did not let go"):
-            await ground.backend.unplug(server_id, volume_id, 1, patience=10, trail=trail)
-        assert await ground.seen(server_id) == ("running", {**disks_of(spec), volume_id: (None, 1)})
-        assert not await ground.is_free(volume_id)
+            await machines.backend.unplug(server_id, volume_id, 1, patience=10, trail=trail)
+        assert await machines.seen(server_id) == ("running", {**disks_of(spec), volume_id: (None, 1)})
+        assert not await machines.is_free(volume_id)
     with pytest.raises(Failed, match="did not let go"):
-        await ground.backend.unplug(server_id, volume_id, 1, patience=10)
-    await ground.backend.stop(server_id, patience=0)
-    assert await ground.seen(server_id) == ("stopped", disks_of(spec))
-    await ground.backend.unplug(server_id, volume_id, 1, patience=10)
-    await persistently(lambda: ground.pool.release(volume_disk(volume_id), f"{ground.backend.name}/{server_id}", 1))
-    assert await ground.is_free(volume_id)
+        await machines.backend.unplug(server_id, volume_id, 1, patience=10)
+    await machines.backend.stop(server_id, patience=0)
+    assert await machines.seen(server_id) == ("stopped", disks_of(spec))
+    await machines.backend.unplug(server_id, volume_id, 1, patience=10)
+    await persistently(lambda: machines.pool.release(volume_disk(volume_id), f"{machines.backend.name}/{server_id}", 1))
+    assert await machines.is_free(volume_id)
 
 
-async def test_a_held_disk_is_free_when_its_server_is_switched_off_by_hand(ground: Ground, c1: Cell) -> None:
-    spec, volume_id = await ground.running(), await ground.volume()
-    await ground.backend.plug(spec.server_id, await ground.plug(spec.server_id, volume_id, 1))
+async def test_a_held_disk_is_free_when_its_server_is_switched_off_by_hand(machines: Ground, c1: Cell) -> None:
+    spec, volume_id = await machines.running(), await machines.volume()
+    await machines.backend.plug(spec.server_id, await machines.plug(spec.server_id, volume_id, 1))
     with pytest.raises(Failed, match="did not let go"):
-        await ground.backend.unplug(spec.server_id, volume_id, 1, patience=10)
+        await machines.backend.unplug(spec.server_id, volume_id, 1, patience=10)
     await asyncio.to_thread(c1.run, "gnt-instance", "shutdown", "--timeout=0", name_of(spec.server_id))
-    news = await ground.news("unplugged")
+    news = await machines.news("unplugged")
     assert (news.server_id, news.volume_id, news.generation) == (spec.server_id, volume_id, 1)
-    assert await ground.seen(spec.server_id) == ("stopped", disks_of(spec))
+    assert await machines.seen(spec.server_id) == ("stopped", disks_of(spec))
 
 
 async def test_a_disk_that_the_machine_does_not_take_is_taken_back(
-    place: GanetiPlace, database: Database, ground: Ground
+    place: GanetiPlace, database: Database, machines: Ground
 ) -> None:
     """Its job is a success, which says `hotplug:failed`. Disks of the kind IDE cannot be plugged while QEMU runs."""
-    backend = place.twin(database, hvparams={**place.hvparams, "disk_type": "ide", "root_path": "/dev/sda"})
-    spec, volume_id = await ground.spec(), await ground.volume()
+    backend = place.twin(database, hvparams={"disk_type": "ide"})
+    spec, volume_id = await machines.spec(), await machines.volume()
     await backend.start(spec)
-    plug = await ground.plug(spec.server_id, volume_id, 1)
+    plug = await machines.plug(spec.server_id, volume_id, 1)
     trail = KeptTrail()
     for _ in range(2):
         with pytest.raises(Failed, match="did not take the volume"):
             await backend.plug(spec.server_id, plug, trail=trail)
-        assert await ground.seen(spec.server_id) == ("running", disks_of(spec))
+        assert await machines.seen(spec.server_id) == ("running", disks_of(spec))
     assert trail.kept.keys() == {f"hotplug:{volume_id}", f"undo:{volume_id}"}
-    await persistently(lambda: ground.pool.release(plug.disk, f"{ground.backend.name}/{spec.server_id}", 1))
-    assert await ground.is_free(volume_id)
+    await persistently(lambda: machines.pool.release(plug.disk, f"{machines.backend.name}/{spec.server_id}", 1))
+    assert await machines.is_free(volume_id)
     await backend.close()
 
 

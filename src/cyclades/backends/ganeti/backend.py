@@ -239,6 +239,8 @@ class GanetiBackend:
             seen = await self._find(server_id)
         disk = None if seen is None else _disk(seen, rows, volume_id)
         if seen is not None and disk is not None:
+            if seen.wanted_up and not seen.runs:
+                await self.stop(server_id, patience=0, trail=trail)  # Ganeti takes no disk from what has died
             op = "detach" if any(kept_by_cluster(row.template) for row in mine) else "remove"
             ask = self._disks(seen, [op, disk.uuid, {}], hotplug=seen.runs)
             job = await self._jobs.run(f"unplug:{volume_id}", ask, trail)
