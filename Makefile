@@ -16,7 +16,7 @@ help:
 	@echo "make test         the tests, on SQLite and PostgreSQL"
 	@echo "make test-all     the tests with every crash case"
 	@echo "make test-ganeti  the tests on real Ganeti clusters, as root (GANETI=3.0 for the older version)"
-	@echo "make test-tempest OpenStack's own tests of the volume, identity and image APIs (ARGS='--help')"
+	@echo "make test-tempest OpenStack's own tests of its APIs (ARGS='--help')"
 	@echo "make test-clients the tests of the openstack command, and the cinder command"
 	@echo "make test-openapi   schemathesis against the OpenAPI documents (ARGS='--seed 1 --examples 100' for longer)"
 	@echo "make bench        how fast it is (ARGS='--help' says what it can measure)"

@@ -13,12 +13,12 @@ import sys
 from tests.conformance import running, tempest_settings
 
 _COMPUTE = tuple(
-    f"tempest.api.compute.{name}" for name in ("volumes", "servers", "flavors", "keypairs", "images", "limits")
+    f"tempest.api.compute.{name}" for name in ("volumes", "servers", "flavors", "keypairs", "images", "limits", "admin")
 )
 PLAN = running.Plan(
     name="tempest",
     path="tempest/test_discover",
-    parts=("tempest.api.volume", "tempest.api.identity", "tempest.api.image", *_COMPUTE),
+    parts=("tempest.api.volume", "tempest.api.identity", "tempest.api.image", *_COMPUTE, "tempest.api.compute"),
     prepare=tempest_settings.write,
     environment={"TEMPEST_CONFIG_DIR": "{workspace}"},
     settings={"CYCLADES_POOLS": json.dumps([{"name": name} for name in tempest_settings.POOLS])},
