@@ -1,19 +1,12 @@
-"""A configuration file for each kind of database."""
+"""A configuration file for each kind of database, and clouds on them."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-# Rows of text values are TOML in JSON's form, too.
-_TEXT = """
-data = {data}
-
-[database]
-url = {url}
-"""
+from tests.cli.stage import Cloud, write_config
 
 
 @pytest.fixture
@@ -24,16 +17,24 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def blank_config(blank_database_url: str, data: Path, tmp_path: Path) -> Path:
     """The settings of a cloud whose database has no tables yet."""
-    return _written(tmp_path, data, blank_database_url)
+    return write_config(tmp_path, data, blank_database_url)
 
 
 @pytest.fixture
 def config(database_url: str, data: Path, tmp_path: Path) -> Path:
     """The settings of a cloud whose database has all tables and no rows."""
-    return _written(tmp_path, data, database_url)
+    return write_config(tmp_path, data, database_url)
 
 
-def _written(directory: Path, data: Path, url: str) -> Path:
-    file = directory / "cyclades.toml"
-    file.write_text(_TEXT.format(data=json.dumps(str(data)), url=json.dumps(url)))
-    return file
+@pytest.fixture
+def stopped(blank_config: Path, blank_database_url: str, data: Path) -> Iterator[Cloud]:
+    """As a cloud is whose process has been stopped."""
+    cloud = Cloud(blank_config, data, blank_database_url)
+    yield cloud
+    cloud.end()
+
+
+@pytest.fixture
+def cloud(stopped: Cloud) -> Cloud:
+    stopped.start()
+    return stopped

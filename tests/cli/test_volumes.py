@@ -10,74 +10,16 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.cli.stage import Cloud
 from tests.clouds import User
-from tests.processes import LIMIT, PROGRAM, Process, command, environment, wait_until
+from tests.processes import LIMIT, PROGRAM, command, environment, wait_until
 
-from cyclades.cli import first_start
-from cyclades.config import load
 from cyclades.model import quota
-from cyclades.store import migrate
-from cyclades.store.database import Database
 from cyclades.store.schema import operation, quota_usage, volume
-
-# An engine that nobody wakes looks for work long after a test has given up.
-SLEEPY = {"CYCLADES_ENGINE_IDLE_SECONDS": "100000"}
-
-
-class Cloud:
-    """A cloud on a configuration file, whose process runs or does not."""
-
-    def __init__(self, config: Path, data: Path, url: str) -> None:
-        self.config, self.data = config, data
-        self.environment = environment(**SLEEPY)
-        self.database = Database(url)
-        self.process: Process | None = None
-
-    def start(self) -> None:
-        self.process = Process(self.config.with_suffix(".log"), "up", "--config", self.config, **self.environment)
-        self.process.ready()
-
-    def end(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-        self.database.close()
-
-    def command(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        return command(*words, "--config", str(self.config), typed=typed)
-
-    def make(self, *words: str) -> Any:
-        """What `volume-create` prints."""
-        done = self.command("volume-create", "--size", "1", "-o", "json", "--wait", *words)
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        return json.loads(done.stdout)
-
-    def statuses(self) -> dict[str, str]:
-        query = sa.select(volume.c.id, volume.c.status)
-        return {row.id: row.status for row in self.database.read_now(lambda tx: tx.execute(query).all())}
-
-
-@pytest.fixture
-def stopped(blank_config: Path, blank_database_url: str, data: Path) -> Iterator[Cloud]:
-    """As a cloud is whose process has been stopped."""
-    cloud = Cloud(blank_config, data, blank_database_url)
-    data.mkdir()
-    migrate.upgrade(cloud.database.engine)
-    first_start.prepare(cloud.database, load(blank_config, cloud.environment, identity__hash_memory=64))
-    yield cloud
-    cloud.end()
-
-
-@pytest.fixture
-def cloud(stopped: Cloud) -> Cloud:
-    stopped.start()
-    return stopped
 
 
 def test_what_they_do_the_api_shows(cloud: Cloud) -> None:

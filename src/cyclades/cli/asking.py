@@ -11,11 +11,10 @@ from cyclades.cli.output import Fields, Format, show_list
 from cyclades.cli.refused import FAILED
 
 
-def confirm(question: str, items: Sequence[Fields], *, yes: bool) -> None:
-    """Show what it is about and ask, unless `yes` was said beforehand. Ends the command if the answer is no."""
-    if yes:
-        return
-    show_list(items, Format.TABLE, err=True)
+def confirm(question: str, items: Sequence[Fields], fields: Sequence[str]) -> None:
+    """Show these fields of what it is about, and ask. Ends the command if the answer is no."""
+    if items:
+        show_list(items, Format.TABLE, fields, err=True)
     typer.echo(f"{question} [y/N] ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         typer.echo("Nothing was changed.", err=True)

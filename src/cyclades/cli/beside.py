@@ -5,32 +5,36 @@ The same rules, transactions and operations as the API's. What it accepts an eng
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import NAMESPACE_DNS, uuid5
 
 import typer
 from sqlalchemy import Row
 from sqlalchemy.exc import OperationalError
 
-from cyclades.cli import database, waiting
+from cyclades.cli import asking, database, output, waiting
+from cyclades.cli.output import Fields, Format
 from cyclades.cli.refused import FAILED, UNFINISHED, Refused
+from cyclades.cli.resource import Resource, Where
 from cyclades.config import Settings
 from cyclades.engine import wake
 from cyclades.model.caller import Caller
 from cyclades.model.errors import NotFound
 from cyclades.model.roles import ADMIN
 from cyclades.operations.base import new_id
-from cyclades.store import domains, projects
+from cyclades.store import domains, operations, projects
 from cyclades.store.database import Database, Tx
+
+T = TypeVar("T")
 
 # Whose the things are that operators make. Nobody logs in as this user.
 OPERATOR = uuid5(NAMESPACE_DNS, "operator.cyclades").hex
 
 
 @contextmanager
-def cloud(settings: Settings) -> Iterator[Database]:
+def opened(settings: Settings) -> Iterator[Database]:
     """The database of a cloud that is there."""
     try:
         with database.opened(settings) as db:
@@ -38,11 +42,6 @@ def cloud(settings: Settings) -> Iterator[Database]:
             yield db
     except OperationalError as error:
         raise Refused(f"The database cannot be used: {error.orig}") from error
-
-
-def operator(project_id: str) -> Caller:
-    """The caller of one command."""
-    return Caller(OPERATOR, project_id, frozenset({ADMIN}), f"req-{new_id()}")
 
 
 def find_project(tx: Tx, name_or_id: str) -> Row[Any]:
@@ -53,20 +52,122 @@ def find_project(tx: Tx, name_or_id: str) -> Row[Any]:
         return projects.by_name(tx, name_or_id, domains.DEFAULT)
 
 
-def carry_out(db: Database, settings: Settings, accepted: Mapping[str, str], *, wait: bool) -> int:
-    """See to what was accepted (a title for each operation's id) being done; returns the command's exit code."""
-    # On PostgreSQL the commit itself has woken the engines.
-    if db.is_sqlite and not wake.tell(settings.data, "operations"):
-        typer.echo(f"No engine runs on {settings.data}: it is done when `cyclades up` runs there again.", err=True)
-        return UNFINISHED if wait else 0
-    if not wait:
-        return 0
-    try:
-        ended = waiting.until_ended(db, accepted)
-    except KeyboardInterrupt:
-        typer.echo("Not waited for any longer; it goes on all the same.", err=True)
-        return UNFINISHED
-    failed = [row for row in ended if row.state == "failed"]
-    for row in failed:
-        typer.echo(f"{accepted[row.id]} failed: {row.reason}", err=True)
-    return FAILED if failed else 0
+class _Tried(Exception):
+    """Ends a transaction that is not to be kept."""
+
+    def __init__(self, found: list[Fields]) -> None:
+        self.found = found
+
+
+class Cloud:
+    """What one command works on, how it shows it, and what its user has said about how it is to go about it."""
+
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        resource: Resource,
+        *,
+        form: Format = Format.TABLE,
+        fields: Sequence[str] = (),
+        yes: bool = False,
+        dry_run: bool = False,
+        wait: bool = False,
+    ) -> None:
+        """No `fields`: all, or those that a list's table has."""
+        self.db, self.settings, self.resource = db, settings, resource
+        self.form, self.fields = form, fields
+        self.yes, self.dry_run, self.wait = yes, dry_run, wait
+        self._request_id = f"req-{new_id()}"
+
+    def caller(self, project_id: str) -> Caller:
+        """Who asks, for something of this project."""
+        return Caller(OPERATOR, project_id, frozenset({ADMIN}), self._request_id)
+
+    # --- showing ----------------------------------------------------------------------------------
+
+    def find(self, keys: Sequence[str]) -> list[Fields]:
+        return self.db.read_now(lambda tx: self.resource.of(tx, self.settings, keys))
+
+    def show(self, item: Fields) -> None:
+        output.show(item, self.form, self.fields or self.resource.fields)
+
+    def show_one(self, kind: str, key: str) -> None:
+        """`NotFound` if there is none."""
+        items = self.find([key])
+        if not items:
+            raise NotFound(kind, key)
+        self.show(items[0])
+
+    def show_items(self, items: Sequence[Fields]) -> None:
+        of_list = self.resource.columns if self.form is Format.TABLE else self.resource.fields
+        output.show_list(items, self.form, self.fields or of_list)
+
+    def show_list(self, where: Callable[[Tx], Where]) -> None:
+        """All for which these conditions hold."""
+        self.show_items(self.db.read_now(lambda tx: self.resource.read(tx, self.settings, where(tx))))
+
+    # --- changing ---------------------------------------------------------------------------------
+
+    def confirm(self, question: str, items: Sequence[Fields], fields: Sequence[str] = ()) -> None:
+        """Ask, unless told not to, or nothing will be changed."""
+        if not self.yes and not self.dry_run:
+            asking.confirm(question, items, fields or self.resource.columns)
+
+    def change(self, do: Callable[[Tx], Sequence[str]], *, many: bool = False) -> int:
+        """Make a change in one transaction, see to what it has set going, and show what it is about: `do` returns
+        the keys. What is gone with it is not shown. Returns the command's exit code."""
+        if self.dry_run:
+            self._show(self._try(do), many=many)
+            typer.echo("Nothing was changed: so it would be.", err=True)
+            return 0
+        keys, accepted, signals = self.db.write_now(lambda tx: self._accept(tx, do))
+        code = self._carry_out(accepted, signals)
+        self._show(self.find(keys), many=many)
+        return code
+
+    def _show(self, items: list[Fields], *, many: bool) -> None:
+        if many:
+            self.show_items(items)
+        elif items:
+            self.show(items[0])
+
+    def _try(self, do: Callable[[Tx], Sequence[str]]) -> list[Fields]:
+        def change(tx: Tx) -> None:
+            raise _Tried(self.resource.of(tx, self.settings, tx.run(do)))
+
+        try:
+            self.db.write_now(change)
+        except _Tried as tried:
+            return tried.found
+        raise AssertionError("unreachable")
+
+    def _accept(self, tx: Tx, do: Callable[[Tx], Sequence[str]]) -> tuple[Sequence[str], dict[str, str], set[str]]:
+        """The keys, the title of each operation that was accepted by its id, and the signals for other processes."""
+        keys = do(tx)
+        accepted = {
+            row.id: f"{row.resource_kind.capitalize()} {row.resource_id}"
+            for row in operations.open_ones(tx, request_id=self._request_id)
+        }
+        return keys, accepted, set(tx.signals)
+
+    def _carry_out(self, accepted: Mapping[str, str], signals: set[str]) -> int:
+        # On PostgreSQL the commit itself has woken the engines.
+        heard = not self.db.is_sqlite or all(wake.tell(self.settings.data, name) for name in signals)
+        if accepted and not heard:
+            where = self.settings.data
+            typer.echo(f"No engine runs on {where}: it is done when `cyclades up` runs there again.", err=True)
+            return UNFINISHED if self.wait else 0
+        return self.wait_for(accepted) if self.wait and accepted else 0
+
+    def wait_for(self, accepted: Mapping[str, str]) -> int:
+        """Until these operations (a title for each by its id) have ended; returns the command's exit code."""
+        try:
+            ended = waiting.until_ended(self.db, accepted)
+        except KeyboardInterrupt:
+            typer.echo("Not waited for any longer; it goes on all the same.", err=True)
+            return UNFINISHED
+        failed = [row for row in ended if row.state == "failed"]
+        for row in failed:
+            typer.echo(f"{accepted[row.id]} failed: {row.reason}", err=True)
+        return FAILED if failed else 0

@@ -9,6 +9,11 @@ from typing import Annotated
 import typer
 
 from cyclades import __version__
+from cyclades.cli.backend_add import backend_add
+from cyclades.cli.backend_list import backend_list
+from cyclades.cli.backend_modify import backend_modify
+from cyclades.cli.backend_remove import backend_remove
+from cyclades.cli.backend_show import backend_show
 from cyclades.cli.key_rotate import key_rotate
 from cyclades.cli.node_files import node_files
 from cyclades.cli.options import ConfigFile, Data, settings_from
@@ -23,8 +28,17 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
-for command in (volume_create, volume_remove, key_rotate, node_files):
-    app.command()(command)
+_PANELS = {
+    "Running a cloud": (key_rotate,),
+    "Volumes": (volume_create, volume_remove),
+    "Backends": (backend_add, backend_list, backend_show, backend_modify, backend_remove, node_files),
+}
+_OTHER_NAMES = {"backend-info": backend_show}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+for other_name, command in _OTHER_NAMES.items():
+    app.command(other_name, hidden=True)(command)
 
 
 @app.command()

@@ -23,10 +23,16 @@ def report(tx: Tx, name: str, **found: Any) -> None:
 
 def report_problem(tx: Tx, name: str, *, kind: str, problem: str) -> None:
     """Why an engine could not look at it just now; what was found before stays."""
+    expect(tx, name, kind=kind)
+    tx.execute(backend.update().where(backend.c.name == name).values(problem=problem))
+
+
+def expect(tx: Tx, name: str, *, kind: str) -> None:
+    """There is such a backend, also if no engine has looked at it yet."""
     insert = (postgresql if tx.dialect == "postgresql" else sqlite).insert(backend)
     nothing = {"vcpus": 0, "memory": 0, "program": "", "version": 0, "enabled": True, "seen_at": 0}
-    row = insert.values(name=name, kind=kind, problem=problem, **nothing)
-    tx.execute(row.on_conflict_do_update(index_elements=["name"], set_={"problem": problem}))
+    row = insert.values(name=name, kind=kind, **nothing)
+    tx.execute(row.on_conflict_do_nothing(index_elements=["name"]))
 
 
 def every(tx: Tx, names: Iterable[str]) -> list[Row[Any]]:

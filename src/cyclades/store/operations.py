@@ -144,9 +144,8 @@ def every(tx: Tx, op_ids: list[str]) -> list[Row[Any]]:
     return list(tx.execute(sa.select(operation).where(operation.c.id.in_(op_ids))).all())
 
 
-def open_ones(tx: Tx, *, resource_id: str | None = None) -> list[Row[Any]]:
-    """Operations that have not ended, oldest first."""
+def open_ones(tx: Tx, **wanted: Any) -> list[Row[Any]]:
+    """Operations that have not ended and whose columns are as `wanted`, oldest first."""
     query = sa.select(operation).where(operation.c.ended_at.is_(None)).order_by(operation.c.created_at)
-    if resource_id is not None:
-        query = query.where(operation.c.resource_id == resource_id)
+    query = query.where(*(operation.c[name] == value for name, value in wanted.items()))
     return list(tx.execute(query).all())
