@@ -43,7 +43,8 @@ class Trail(Protocol):
 
 @dataclass(frozen=True)
 class Plug:
-    """One volume as a server is to have it. `size` is bytes.
+    """One volume as a server is to have it. `size` is bytes. `parameters` are for a provider of ExtStorage that is not
+    ours.
 
     `serial` is what the guest sees (the volume's id); `generation` is the attachment's: a plug or unplug
     of an older generation than the one in place is dropped.
@@ -56,6 +57,7 @@ class Plug:
     generation: int
     size: int
     read_only: bool = False
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def serial(self) -> str:
@@ -74,8 +76,8 @@ class Nic:
 
 @dataclass(frozen=True)
 class ImageFill:
-    """An image that a backend has to write to the root disk that it makes. The machine that does it fetches `url`, piece
-    by piece, with `token` as its X-Auth-Token. `sha512` (hex) and `format` (`raw`, `qcow2`) are those of the file; `ca`
+    """An image that a backend has to write to the root disk that it makes. The machine that does it fetches `url`,
+    piece by piece, with `token` as its X-Auth-Token. `sha512` (hex) and `format` (`raw`, `qcow2`) are the file's; `ca`
     is what its address is checked by (PEM; empty: what the machine trusts)."""
 
     url: str

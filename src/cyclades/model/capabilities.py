@@ -14,6 +14,7 @@ from cyclades.model.errors import Invalid
 TEMPLATE_SPEC = "cyclades:disk_template"
 PROVIDER_SPEC = "cyclades:provider"
 POOL_SPEC = "cyclades:pool"
+PARAMETER_SPECS = "GNT-EXTP:"  # Synnefo's: begins the specs that a provider gets as parameters
 BACKEND_SPEC = "volume_backend_name"  # Cinder's word for the pool
 VENDOR_SPEC = "vendor_name"
 PROTOCOL_SPEC = "storage_protocol"
@@ -106,6 +107,18 @@ def _pool(extra_specs: Mapping[str, str], template: str, provider: str, storage:
     return pool
 
 
+def parameters(extra_specs: Mapping[str, str], *, origin: str | None, origin_size: int) -> dict[str, str]:
+    """What a provider of ExtStorage that is not ours is told of a new disk: the type's own words, and of what it is
+    made (`origin_size` is bytes), as Archipelago's provider takes it."""
+    own = {
+        name.removeprefix(PARAMETER_SPECS): value
+        for name, value in extra_specs.items()
+        if name.startswith(PARAMETER_SPECS)
+    }
+    made_of = {} if origin is None else {"origin": origin, "origin_size": str(origin_size)}
+    return {**own, **made_of, "reuse_data": "False"}
+
+
 def standing_for(templates: Iterable[str], providers: Iterable[str]) -> set[str]:
     """The names that stand, where a pool's would, for the disks that a cluster makes with these templates and, for
     `ext`, these providers."""
@@ -187,6 +200,13 @@ def require_end_with_server(pool: str, *, ends: bool) -> None:
     if not ends and lives_on_server(pool):
         text = f"A volume with disk template {template_of(pool)} lives only on its server, and ends with it."
         raise Invalid("ends-with-server", text, field="delete_on_termination")
+
+
+def filled_by_image(pool: str) -> bool:
+    """Whether this stands for disks that a node fills with an image's file. Another provider than ours makes them of an
+    `origin` that it has by itself."""
+    template = template_of(pool)
+    return template is not None and "/" not in template
 
 
 def require_pool(pool: str, what: str) -> None:

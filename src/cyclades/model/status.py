@@ -29,6 +29,7 @@ VOLUME_ACTIONS: dict[str, frozenset[str]] = {
     "reserve": frozenset({"available"}),
     "connect": frozenset({"reserved", "attaching", "in-use"}),  # a client's own attachment, further on
     "detach": frozenset({"in-use"}),
+    "remove": frozenset({"in-use"}),  # with its place in its server
     "let_go": frozenset({"attaching", "detaching"}),  # of what a client holds
     "extend": frozenset({"available", "in-use"}),
     "snapshot": frozenset({"available", "in-use"}),

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import Row
+
 from cyclades.backends.base import Trail
+from cyclades.config import Settings
+from cyclades.model import capabilities
+from cyclades.model.errors import WrongState
 from cyclades.operations.base import World
 from cyclades.pools.base import FindLive, LiveDisk
-from cyclades.store import servers, volumes
+from cyclades.store import clusters, servers, volumes
 from cyclades.store.database import Tx
 
 
@@ -27,6 +34,22 @@ async def tell_grown(world: World, volume_id: str, size: int, trail: Trail) -> N
     """Let the backends of the servers that have the volume know that its disk has `size` bytes now."""
     for backend, server_id in await world.db.read(lambda tx: _places(tx, volume_id)):
         await world.backends[backend].grown(server_id, volume_id, size, trail=trail)
+
+
+def require_freezable(tx: Tx, settings: Settings, row: Row[Any]) -> None:
+    """`WrongState` if a snapshot of the volume takes the help of a running machine that gives none: its pool has no way
+    of its own, and Ganeti has no word for it."""
+    if capabilities.of_pool(row.pool, settings.storage).freezes:
+        return
+    for backend, server_id in _places(tx, row.id):
+        if servers.get(tx, server_id, None).power == "running" and clusters.find(tx, backend) is not None:
+            engine = capabilities.engine_of(row.pool, settings.storage)
+            raise WrongState(
+                "snapshot-in-use-on-ganeti",
+                f"Invalid volume: volume {row.id} is in use by server {server_id} on Ganeti, where a disk of a "
+                f"{engine} pool is frozen only at rest: stop the server, or detach the volume, first.",
+                resource="volume",
+            )
 
 
 def _places(tx: Tx, volume_id: str) -> list[tuple[str, str]]:

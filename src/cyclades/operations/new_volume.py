@@ -17,7 +17,7 @@ from cyclades.model.status import SNAPSHOT_ACTIONS, VOLUME_ACTIONS, wrong_status
 from cyclades.model.units import GIB, gib_to_hold
 from cyclades.operations import image_in_pool, image_mapping
 from cyclades.operations.base import World, new_id
-from cyclades.operations.live import find_live
+from cyclades.operations.live import find_live, require_freezable
 from cyclades.pools.base import Progress, no_progress
 from cyclades.store import images, quotas, snapshots, volume_types, volumes
 from cyclades.store.database import Tx
@@ -81,6 +81,8 @@ def plan(tx: Tx, caller: Caller, settings: Settings, wanted: Wanted, *, op_id: s
     capabilities.require_fill(kind, settings.storage, source=wanted.source, is_root=on_server == "root")
     if origin.pool is not None:
         capabilities.require_pool(origin.pool, "clones")
+    if wanted.source == "volume" and wanted.source_id is not None:
+        require_freezable(tx, settings, volumes.get(tx, wanted.source_id, None))
     if origin.pool is not None and origin.pool != kind.pool:
         raise Invalid(
             "source-in-other-pool",
@@ -214,7 +216,7 @@ async def make_disk(world: World, plan: Plan, progress: Progress = no_progress) 
         raise Failed(plan.unmet)
     if capabilities.template_of(plan.pool) is not None:
         # Ganeti makes it when its server gets it, and fills a root from the image's file.
-        if plan.source == "image":
+        if plan.source == "image" and capabilities.filled_by_image(plan.pool):
             assert plan.source_id is not None
             await image_in_pool.file_of(world, plan.source_id)
         return

@@ -74,10 +74,21 @@ def get(tx: Tx, settings: Settings, name: str) -> Host:
     return found
 
 
-def choose(tx: Tx, settings: Settings, volumes: Iterable[Row[Any]], *, memory: int, asked: str | None) -> Host:
+def choose(
+    tx: Tx, settings: Settings, volumes: Iterable[Row[Any]], *, memory: int, learns: bool, asked: str | None
+) -> Host:
     """Where a server of `memory` MiB with these volumes is to run: of the backends that reach all of them, the one with
-    the most free memory. `asked` is one that an admin named."""
+    the most free memory. `learns`: its guest is to be told something. `asked` is one that an admin named."""
     every = hosts(tx, settings) if asked is None else [get(tx, settings, asked)]
+    if learns:
+        every = [host for host in every if not host.is_cluster]
+        if not every:
+            raise Invalid(
+                "config-drive-on-ganeti",
+                "A server on Ganeti gets no config drive: it learns no key and no user data. Leave key_name, user_data "
+                "and config_drive out, and let the image bring what the guest needs.",
+                field="config_drive",
+            )
     wanted = list(volumes)
     reaching = [host for host in every if not any(host.unreached(tx, row) for row in wanted)]
     if not reaching:

@@ -90,7 +90,8 @@ def start(tx: Tx, caller: Caller, settings: Settings, asked: Asked) -> str:
     with _named_in_the_body():
         chosen = [_volume(tx, caller, settings, op_id, index, disk) for index, disk in enumerate(disks)]
         rows = [volumes.get(tx, one.volume_id, None) for one in chosen]
-        host = placement.choose(tx, settings, rows, memory=flavor.ram, asked=asked.host)
+        learns = bool(asked.key_name or asked.user_data or asked.config_drive)
+        host = placement.choose(tx, settings, rows, memory=flavor.ram, learns=learns, asked=asked.host)
     number = servers.free_nic_number(tx, host.name) if asked.network and not host.is_cluster else None
     servers.add(
         tx,
@@ -172,9 +173,14 @@ def _volume(tx: Tx, caller: Caller, settings: Settings, op_id: str, index: int, 
         assert disk.volume_id is not None
         row = volumes.get(tx, disk.volume_id, caller.project_id)
         chosen = _Chosen(row.id, claim_row(tx, row, op_id), None)
-    if index == 0 and not volumes.get(tx, chosen.volume_id, None).bootable:
-        raise Invalid("not-bootable", f"Block Device {chosen.volume_id} is not bootable.", field=block_device.FIELD)
+    if index == 0:
+        _require_bootable(volumes.get(tx, chosen.volume_id, None))
     return chosen
+
+
+def _require_bootable(row: Row[Any]) -> None:
+    if not row.bootable:
+        raise Invalid("not-bootable", f"Block Device {row.id} is not bootable.", field=block_device.FIELD)
 
 
 def _part(
@@ -253,7 +259,7 @@ async def power_on(work: Work[Args]) -> None:
     except NotFound as gone:
         raise Failed(str(gone)) from gone
     root = work.args.parts[0]
-    if root.plan is not None and root.plan.source == "image" and capabilities.template_of(root.pool) is not None:
+    if root.plan is not None and root.plan.source == "image" and capabilities.filled_by_image(root.pool):
         assert root.plan.source_id is not None
         spec = replace(spec, fill=await image_fill(work.world, root.plan.source_id, work.args.server_id))
     await work.world.backends[work.args.backend].start(spec, trail=work)

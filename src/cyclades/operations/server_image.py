@@ -21,7 +21,7 @@ from cyclades.model.names import image_disk, snapshot_disk, volume_disk
 from cyclades.model.units import GIB
 from cyclades.operations import image_create, image_mapping, snapshot_create, snapshot_delete
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.operations.live import find_live
+from cyclades.operations.live import find_live, require_freezable
 from cyclades.store import attachments, images, quotas, servers, snapshots, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
@@ -48,7 +48,9 @@ def start(tx: Tx, caller: Caller, settings: Settings, server_id: str, *, name: s
     servers.begin(tx, server, caller, "create_image", op_id=op_id, task_state="image_snapshot")
     plugged = attachments.of_server(tx, server.id)
     by_image = server.image_id is not None
-    capabilities.require_pool(volumes.get(tx, plugged[0].volume_id, None).pool, "images of servers")
+    root = volumes.get(tx, plugged[0].volume_id, None)
+    capabilities.require_pool(root.pool, "images of servers")
+    require_freezable(tx, settings, root)
     copies, frozen = [], []
     for row in plugged[:1] if by_image else plugged:
         volume = volumes.hold(tx, row.volume_id, None)
@@ -60,7 +62,6 @@ def start(tx: Tx, caller: Caller, settings: Settings, server_id: str, *, name: s
             )
             frozen.append((row, snapshot_id, volume.size))
         copies.append(Copy(volume.id, volume.pool, snapshot_id))
-    root = volumes.get(tx, plugged[0].volume_id, None)
     about = {**_from(server, root, caller), **properties}
     if not by_image:
         about |= image_mapping.properties(frozen)

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from cyclades.backends.base import ImageFill, Nic, Plug, ServerSpec
-from cyclades.model import config_drive
-from cyclades.model.names import volume_disk
+from cyclades.model import capabilities, config_drive
+from cyclades.model.names import image_disk, volume_disk
 from cyclades.model.units import GIB
 from cyclades.operations.base import World
 from cyclades.operations.image_in_pool import file_of
@@ -79,4 +79,13 @@ def plug_of(world: World, row: Row[Any]) -> Plug:
         generation=row.generation,
         size=row.size * GIB,
         read_only=bool(row.readonly) or row.mode == "ro",
+        parameters=_parameters(row),
     )
+
+
+def _parameters(row: Row[Any]) -> dict[str, str]:
+    """Of a disk that another provider than ours makes: a root is made from its image."""
+    if capabilities.template_of(row.pool) is None:
+        return {}
+    origin = image_disk(row.image_id) if row.is_root and row.image_id else None
+    return capabilities.parameters(row.extra_specs, origin=origin, origin_size=row.size * GIB)

@@ -14,7 +14,7 @@ from cyclades.model.names import snapshot_disk, volume_disk
 from cyclades.model.status import VOLUME_ACTIONS, wrong_status
 from cyclades.model.units import gib_to_hold
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
-from cyclades.operations.live import find_live
+from cyclades.operations.live import find_live, require_freezable
 from cyclades.operations.new_volume import check_metadata
 from cyclades.store import quotas, snapshots, volumes
 from cyclades.store.database import Tx
@@ -53,6 +53,7 @@ def start(
 def add_row(tx: Tx, caller: Caller, settings: Settings, row: Row[Any], op_id: str, **values: Any) -> str:
     """The snapshot of the volume `row` in status `creating`, owned by the operation `op_id`, and its quota."""
     capabilities.require_pool(row.pool, "snapshots")
+    require_freezable(tx, settings, row)
     snapshot_id = new_id()
     snapshots.add(
         tx,

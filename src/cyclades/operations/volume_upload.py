@@ -22,7 +22,7 @@ from cyclades.model.units import GIB
 from cyclades.operations import image_create, image_file
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.image_file import Written
-from cyclades.operations.live import find_live
+from cyclades.operations.live import find_live, require_freezable
 from cyclades.store import images, operations, quotas, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
@@ -52,6 +52,7 @@ def start(
     if row.status not in allowed:
         raise wrong_status("volume", "upload", allowed, row.status)
     capabilities.require_pool(row.pool, "copies as images")
+    require_freezable(tx, settings, row)
     op_id = new_id()
     volumes.begin(tx, row, "upload", status="uploading", op_id=op_id)
     image_id = image_create.start(tx, caller, settings, wanted)

@@ -98,9 +98,10 @@ def of_servers(tx: Tx, server_ids: Iterable[str], *columns: sa.Column[Any]) -> d
 
 
 def with_volumes(tx: Tx, server_id: str) -> list[Row[Any]]:
-    """`of_server`, each with its volume's `pool`, `size` and `readonly`."""
-    both = sa.select(attachment, volume.c.pool, volume.c.size, volume.c.readonly)
-    both = both.join(volume, volume.c.id == attachment.c.volume_id)
+    """`of_server`, each with its volume's `pool`, `size`, `readonly` and `image_id`, and its type's `extra_specs`."""
+    of_volume = (volume.c.pool, volume.c.size, volume.c.readonly, volume.c.image_id, volume_type.c.extra_specs)
+    both = sa.select(attachment, *of_volume).join(volume, volume.c.id == attachment.c.volume_id)
+    both = both.join(volume_type, volume_type.c.id == volume.c.volume_type_id)
     return list(
         tx.execute(both.where(attachment.c.server_id == server_id, _ALIVE).order_by(attachment.c.disk_index)).all()
     )

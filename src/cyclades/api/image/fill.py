@@ -1,5 +1,5 @@
-"""/v2/fills/{image_id}/file: an image's bytes for a machine that writes them to a new server's disk. It shows a grant for
-this one image, and asks for piece after piece: that tells how far it is."""
+"""/v2/fills/{image_id}/file: an image's bytes for a machine that writes them to a new server's disk. It shows a grant
+for this one image, and asks for piece after piece: that tells how far it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cyclades.store import images, servers
 from cyclades.store.database import Tx
 
 
-@SERVICE.route("GET", "/v2/fills/{image_id}/file", who="anyone", headers=RANGE, also=(206, 416), media=BYTES)
+@SERVICE.route("GET", "/v2/fills/{image_id}/file", who="anyone", headers=RANGE, also=(206, 401, 416), media=BYTES)
 async def fill(request: Request) -> Answer:
     grant = grants.check(request.keys, request.headers.get("x-auth-token", ""))
     if grant.image_id != request.ids["image_id"]:

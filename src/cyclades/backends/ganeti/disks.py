@@ -37,7 +37,7 @@ def parameters(backend: str, server_id: str, plug: Plug, version: Version) -> di
             "generation": str(plug.generation),
         }
     provider = template.partition("/")[2]
-    return told | ({"provider": provider} if provider else {})
+    return told | ({**plug.parameters, "provider": provider} if provider else {})
 
 
 def owner(backend: str, server_id: str) -> str:
