@@ -27,10 +27,12 @@ class Invalid(Refusal):
 
 
 class UnknownMarker(Invalid):
-    """A page's marker is not in its list."""
+    """A page's marker is not in its list. Clients of Nova look for these words."""
 
     def __init__(self, marker: str) -> None:
-        super().__init__("marker", f"The marker {marker} could not be found in this list.", field="marker")
+        super().__init__(
+            "marker", f"marker [{marker}] not found", field="marker"
+        )  # the words that Nova's clients look for
 
 
 class NotFound(Refusal):

@@ -231,6 +231,8 @@ async def test_a_list_names_filters_and_pages(member: Client, stranger: Client, 
     following = (await member.get(page["servers_links"][0]["href"])).json()
     assert [one["name"] for one in following["servers"]] == ["web1"]
     assert "servers_links" not in following
+    answer = await member.get(f"{BASE}/servers?marker=nobody")
+    assert (answer.status_code, answer.json()["badRequest"]["message"]) == (400, "marker [nobody] not found")
     assert (await member.get(f"{BASE}/servers?colour=red")).status_code == 400
     assert await names(member, "changes-since=2020-01-01T00:00:00Z") == ["db", "web2", "web1"]
 
