@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 TOKEN = "a-token"
@@ -63,3 +65,9 @@ def serving(body: bytes) -> Iterator[ImageServer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+if __name__ == "__main__":
+    with serving(Path(sys.argv[1]).read_bytes()) as served:
+        print(served.url, flush=True)
+        threading.Event().wait()
