@@ -16,11 +16,12 @@ from tests.processes import wait_until
 from cyclades.api.image.attributes import READ_ONLY, RESERVED
 from cyclades.model.names import unmanaged_disk
 
-Things = dict[str, Sequence[str | int]]
+Things = dict[str, Sequence[Any]]
 
 POOLS = ("local", "second")
 _VOLUME, _COMPUTE = "/volume/v3", "/compute/v2.1"
 _NEWEST = {"OpenStack-API-Version": "volume 3.71"}
+_PASSWORD = "of the test"
 _DATA = b"0123456789abcdef" * 4096
 
 # Parameter or field of a body → which things it may name.
@@ -146,6 +147,14 @@ FED_ALONE: dict[str, dict[str, str]] = {
     },
     **{f"GET /v3/{kind}/{{ident}}": {"path.ident": kind} for kind in _OF_CATALOG},
     "GET /v3/domains/{domain_id}": {"path.domain_id": "domains"},
+    "GET /v3/domains/{target_id}/users/{user_id}/roles": {"path.target_id": "domains"},
+    **{
+        f"{method} /v3/domains/{{target_id}}/users/{{user_id}}/roles/{{role_id}}": {"path.target_id": "domains"}
+        for method in ("PUT", "GET", "DELETE")
+    },
+    "POST /v3/auth/tokens": {"body.auth.identity": "proofs"},
+    "GET /v3/auth/tokens": {"header.X-Subject-Token": "tokens"},
+    "DELETE /v3/auth/tokens": {"header.X-Subject-Token": "ending_tokens"},
     **{f"{method} {_CREDENTIALS}": {"path.user_id": "own_users"} for method in ("GET", "POST")},
     **{
         f"{method} {_CREDENTIALS}/{{credential_id}}": {"path.user_id": "own_users", "path.credential_id": "credentials"}
@@ -155,6 +164,10 @@ FED_ALONE: dict[str, dict[str, str]] = {
     **{
         name: {"path.type_id": "unused_types"}
         for name in ("POST /types/{type_id}/extra_specs", *(f"{verb} {_SPEC}" for verb in ("PUT", "DELETE")))
+    },
+    "PUT /v2/images/{image_id}/members/{member_id}": {
+        "path.image_id": "shared_images",
+        "path.member_id": "own_projects",
     },
     "PUT /v2/images/{image_id}/file": {"path.image_id": "empty_images"},
     # What a request is of no use without.
@@ -186,6 +199,7 @@ LEFT_OUT: dict[str, Sequence[str]] = {
         "query.cluster",
         "query.sort_dir",  # beside `sort`
         "query.sort_key",
+        "body.auth.scope",
         "body.project.domain_id",
         "body.project.parent_id",
         "body.reassign.shared_to_project",
@@ -244,9 +258,11 @@ def make(user: User, other: User, admin: User) -> Things:
         **{f"key{path}": [offer["auth_key"]] for path, offer in offers.items()},
         "images": images[:2],
         "ending_images": images[2:],
+        "shared_images": [_shared_image(other, mine.id)],
         "empty_images": [_empty_image(user) for _ in range(4)],
         "disks": [_let_go(admin, volume_id) for volume_id in mine.volumes(4)],
         "projects": [beside, mine.id],
+        "own_projects": [mine.id],
         "other_projects": [beside],
         "ending_projects": [_project(admin, mine) for _ in range(2)],
         "hosts": ["cyclades@second", "cyclades@second#second", "cyclades@local#local"],
@@ -292,18 +308,34 @@ def _of_identity(user: User, admin: User, project_id: str) -> Things:
         asked = {"name": f"{kind} {uuid.uuid4()}", **values}
         return str(admin.ask("POST", f"/identity/v3/{kind}s", {kind: asked})[kind]["id"])
 
-    users = [new("user", password="of the test", default_project_id=project_id) for _ in range(3)]
+    users = [new("user", password=_PASSWORD, default_project_id=project_id) for _ in range(3)]
     told = user.ask("GET", "/identity/v3/auth/tokens", headers={"X-Subject-Token": user.token})
     own = str(told["token"]["user"]["id"])
     there = {kind: admin.ask("GET", f"/identity/v3/{kind}")[kind] for kind in _OF_CATALOG}
     return {
         "users": users,
         "own_users": [own],
+        "proofs": [
+            _proof(user),
+            {"methods": ["password"], "password": {"user": {"id": users[0], "password": _PASSWORD}}},
+        ],
+        "tokens": [user.token],
+        "ending_tokens": [_token(user) for _ in range(3)],
         "roles": [new("role") for _ in range(2)],
         "domains": ["default"],
         "credentials": [_credential(user, own) for _ in range(3)],
         **{kind: [one["id"] for one in found] for kind, found in there.items()},
     }
+
+
+def _proof(user: User) -> Any:
+    """What gets `user` another token."""
+    return {"methods": ["token"], "token": {"id": user.token}}
+
+
+def _token(user: User) -> str:
+    answer = user.request("POST", "/identity/v3/auth/tokens", {"auth": {"identity": _proof(user)}})
+    return str(answer.headers["X-Subject-Token"])
 
 
 def _credential(user: User, user_id: str) -> str:
@@ -367,6 +399,12 @@ def _new(user: User, path: str, **body: Any) -> Any:
 def _empty_image(user: User) -> str:
     asked = {"name": "empty", "disk_format": "raw", "container_format": "bare"}
     return str(user.ask("POST", "/image/v2/images", asked)["id"])
+
+
+def _shared_image(owner: User, project_id: str) -> str:
+    image_id = owner.new_image(_DATA, "raw")
+    owner.ask("POST", f"/image/v2/images/{image_id}/members", {"member": project_id})
+    return image_id
 
 
 def _flavor(admin: User, *, public: bool = True) -> str:

@@ -37,7 +37,13 @@ _FIELDS = {
 _CREATE = schemas.open_body("application_credential", _FIELDS, required=("name",), secret=True)
 
 
-@SERVICE.route("GET", _PATH, who="token", answer=shapes.listed("application_credentials", shapes.CREDENTIAL))
+@SERVICE.route(
+    "GET",
+    _PATH,
+    who="token",
+    answer=shapes.listed("application_credentials", shapes.CREDENTIAL),
+    query=schemas.parameters("name"),
+)
 async def every(request: Request) -> dict[str, Any]:
     user_id = request.ids["user_id"]
     access.own(request, user_id)

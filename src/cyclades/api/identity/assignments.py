@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
-from cyclades.api.identity import access, shapes, views
+from cyclades.api.identity import access, schemas, shapes, views
 from cyclades.api.identity.service import SERVICE
 from cyclades.model.errors import NotFound
 from cyclades.store import assignments, domains, projects, roles, users
@@ -69,7 +69,22 @@ _add_routes("domain", "/v3/domains/{target_id}")
 _add_routes("system", "/v3/system")
 
 
-@SERVICE.route("GET", "/v3/role_assignments", who="token", answer=shapes.listed("role_assignments", shapes.ASSIGNMENT))
+_QUERY = schemas.parameters(
+    *(f"{kind}.id" for kind in ("user", "role", "group", "scope.project", "scope.domain")),
+    "scope.system",
+    "effective",
+    "include_names",
+    "include_subtree",
+)
+
+
+@SERVICE.route(
+    "GET",
+    "/v3/role_assignments",
+    who="token",
+    answer=shapes.listed("role_assignments", shapes.ASSIGNMENT),
+    query=_QUERY,
+)
 async def role_assignments(request: Request) -> dict[str, Any]:
     """`effective` and `include_subtree` change nothing: there are no groups, and no projects in projects."""
     access.own(request, request.one("user.id"))

@@ -172,6 +172,7 @@ async def _by_credential(request: Request, given: dict[str, Any]) -> Proof:
     return Proof(user, credential=credential)
 
 
+_QUERY = schemas.parameters("nocatalog")
 _TOKEN = shapes.one("token", shapes.TOKEN)
 _METHODS: dict[str, Callable[[Request, dict[str, Any]], Awaitable[Proof]]] = {
     "password": _by_password,
@@ -180,7 +181,9 @@ _METHODS: dict[str, Callable[[Request, dict[str, Any]], Awaitable[Proof]]] = {
 }
 
 
-@SERVICE.route("POST", "/v3/auth/tokens", who="anyone", status=201, body=_AUTH, also=(401, 403, 429), answer=_TOKEN)
+@SERVICE.route(
+    "POST", "/v3/auth/tokens", who="anyone", status=201, body=_AUTH, also=(401, 403, 429), answer=_TOKEN, query=_QUERY
+)
 async def issue(request: Request) -> Answer:
     # All that the token is based on is read after this: what changes later has a newer revocation, which the token
     # will not escape. And a token shown for another one is checked against all that is revoked anywhere by now.
@@ -267,7 +270,7 @@ def _subject(request: Request) -> tuple[str, Claims]:
 _SUBJECT: Schema = {"X-Subject-Token": {"type": "string"}}
 
 
-@SERVICE.route("GET", "/v3/auth/tokens", who="token", headers=_SUBJECT, answer=_TOKEN)
+@SERVICE.route("GET", "/v3/auth/tokens", who="token", headers=_SUBJECT, answer=_TOKEN, query=_QUERY)
 async def show(request: Request) -> Answer:
     token, claims = _subject(request)
 

@@ -104,7 +104,9 @@ _READABLE = {
 def _add(kind: str) -> None:
     plural, item, rows, filters = _READABLE[kind]
 
-    @SERVICE.route("GET", f"/v3/{plural}", who="token", answer=shapes.listed(plural, item))
+    @SERVICE.route(
+        "GET", f"/v3/{plural}", who="token", answer=shapes.listed(plural, item), query=schemas.parameters(*filters)
+    )
     async def every(request: Request) -> dict[str, Any]:
         if kind != "region":
             access.admin(request)

@@ -33,7 +33,13 @@ def home(tx: Tx, request: Request) -> str:
     return projects.get(tx, claims.project_id).domain_id if claims.project_id else domains.DEFAULT
 
 
-@SERVICE.route("GET", "/v3/domains", who="token", answer=shapes.listed("domains", shapes.DOMAIN))
+@SERVICE.route(
+    "GET",
+    "/v3/domains",
+    who="token",
+    answer=shapes.listed("domains", shapes.DOMAIN),
+    query=schemas.parameters("name", "enabled"),
+)
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
     wanted = schemas.filters(request, "name", "enabled")

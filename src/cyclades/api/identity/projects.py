@@ -25,16 +25,23 @@ _FIELDS = {
     "options": schemas.OPTIONS,
     "tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 255}, "maxItems": 80},
 }
+_FILTERS = ("name", "domain_id", "enabled")
 _COLUMNS = ("name", "description", "enabled")
 _KNOWN = [name for name in _FIELDS if name != "tags"]
 _CREATE = schemas.open_body("project", _FIELDS, required=("name",))
 _UPDATE = schemas.open_body("project", _FIELDS)
 
 
-@SERVICE.route("GET", "/v3/projects", who="token", answer=shapes.listed("projects", shapes.PROJECT))
+@SERVICE.route(
+    "GET",
+    "/v3/projects",
+    who="token",
+    answer=shapes.listed("projects", shapes.PROJECT),
+    query=schemas.parameters(*_FILTERS, "parent_id", "is_domain"),
+)
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
-    wanted = schemas.filters(request, "name", "domain_id", "enabled")
+    wanted = schemas.filters(request, *_FILTERS)
     if (parent := request.one("parent_id")) is not None:  # a project's parent is its domain
         wanted["domain_id"] = parent
     rows = [] if request.flag("is_domain") else await request.db.read(lambda tx: projects.every(tx, **wanted))

@@ -24,7 +24,13 @@ _CREATE = schemas.open_body("role", _FIELDS, required=("name",))
 _UPDATE = schemas.open_body("role", _FIELDS)
 
 
-@SERVICE.route("GET", "/v3/roles", who="token", answer=shapes.listed("roles", shapes.ROLE))
+@SERVICE.route(
+    "GET",
+    "/v3/roles",
+    who="token",
+    answer=shapes.listed("roles", shapes.ROLE),
+    query=schemas.parameters("name", "domain_id"),
+)
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
     wanted = schemas.filters(request, "name")

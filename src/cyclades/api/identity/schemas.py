@@ -51,6 +51,11 @@ def columns(asked: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
     return found
 
 
+def parameters(*names: str) -> Schema:
+    """Of a query, for the service's document. Any text is taken: what is not there is not found."""
+    return {name: {"type": "string"} for name in names}
+
+
 def filters(request: Request, *names: str) -> dict[str, Any]:
     """What a list is narrowed to."""
     wanted: dict[str, Any] = {}

@@ -24,6 +24,7 @@ _FIELDS = {
     "password": schemas.PASSWORD_OR_NULL,
     "options": schemas.OPTIONS,
 }
+_FILTERS = ("name", "domain_id", "enabled")
 _COLUMNS = ("name", "default_project_id", "enabled")
 _CREATE = schemas.open_body("user", _FIELDS, required=("name",), secret=True)
 _UPDATE = schemas.open_body("user", _FIELDS, secret=True)
@@ -35,10 +36,12 @@ _PASSWORD = schemas.open_body(
 )
 
 
-@SERVICE.route("GET", "/v3/users", who="token", answer=shapes.listed("users", shapes.USER))
+@SERVICE.route(
+    "GET", "/v3/users", who="token", answer=shapes.listed("users", shapes.USER), query=schemas.parameters(*_FILTERS)
+)
 async def every(request: Request) -> dict[str, Any]:
     access.admin(request)
-    wanted = schemas.filters(request, "name", "domain_id", "enabled")
+    wanted = schemas.filters(request, *_FILTERS)
     rows = await request.db.read(lambda tx: users.every(tx, **wanted))
     return views.listed(request, "users", (views.user(request, row) for row in rows))
 
@@ -106,10 +109,16 @@ async def change_password(request: Request) -> None:
     await request.tokens.revocations.refresh()
 
 
-@SERVICE.route("GET", "/v3/users/{user_id}/projects", who="token", answer=shapes.listed("projects", shapes.PROJECT))
+@SERVICE.route(
+    "GET",
+    "/v3/users/{user_id}/projects",
+    who="token",
+    answer=shapes.listed("projects", shapes.PROJECT),
+    query=schemas.parameters(*_FILTERS),
+)
 async def its_projects(request: Request) -> dict[str, Any]:
     access.own(request, request.ids["user_id"])
-    wanted = schemas.filters(request, "name", "domain_id", "enabled")
+    wanted = schemas.filters(request, *_FILTERS)
 
     def read(tx: Tx) -> list[Row[Any]]:
         users.get(tx, request.ids["user_id"])

@@ -9,8 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cyclades.api.http import times
+from cyclades.api.http import lists, times
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import Schema
 from cyclades.model.errors import Invalid
 from cyclades.model.images import MEMBER_STATUSES, VISIBILITIES
 from cyclades.store import images
@@ -27,6 +28,17 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "neq": operator.ne,
 }  # fmt: skip
 _SECOND = 1_000_000
+
+_NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+# Those of a list's query that are named, for the service's document.
+PARAMETERS: Schema = {
+    **{name: schema for name, schema in lists.parameters(SORTABLE).items() if name in _NOT_FILTERS},
+    "visibility": {"enum": [*VISIBILITIES, "all"]},
+    "member_status": {"enum": [*MEMBER_STATUSES, "all"]},
+    **{name: {"type": "string"} for name in (*sorted(_EXACT), "owner", "tag", "created_at", "updated_at")},
+    **dict.fromkeys((*_NUMBERS, "size_min", "size_max"), _NUMBER),
+    **{name: {"type": "boolean"} for name in ("protected", "os_hidden")},
+}
 
 
 def visibility(request: Request) -> str | None:

@@ -42,7 +42,7 @@ def _wanted(body: dict[str, Any]) -> Wanted:
     return Wanted(**columns, properties=properties)
 
 
-@SERVICE.route("GET", "/v2/images", who="reader", answer=shapes.IMAGES)
+@SERVICE.route("GET", "/v2/images", who="reader", answer=shapes.IMAGES, query=filters.PARAMETERS)
 async def index(request: Request) -> dict[str, Any]:
     if "sort" in request.query and ("sort_key" in request.query or "sort_dir" in request.query):
         raise Invalid("sort-both", "Old and new sorting syntax cannot be combined: use sort, or sort_key and sort_dir.")
