@@ -9,7 +9,7 @@ import os
 import random
 
 _SEED = "CYCLADES_CRASH_SEED"
-_SHARE = {"sqlite": 0.7, "postgres": 0.12}
+_SHARE = {"sqlite": 0.7, "postgres": 0.12, "ganeti": 0.4}
 
 
 def choose_seed() -> str:
@@ -19,8 +19,9 @@ def choose_seed() -> str:
     return "crash cases: all" if everything() else f"crash cases: {_SEED}={seed}"
 
 
-def is_chosen(database_kind: str, case: str) -> bool:
-    return everything() or random.Random(f"{os.environ[_SEED]} {case}").random() < _SHARE[database_kind]
+def is_chosen(kind: str, case: str) -> bool:
+    """`kind` is that of the database, or `ganeti` for cases on real clusters."""
+    return everything() or random.Random(f"{os.environ[_SEED]} {case}").random() < _SHARE[kind]
 
 
 def everything() -> bool:

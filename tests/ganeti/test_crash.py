@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import crash_cases
 from tests.crash.scenarios_servers import a_flavor
 from tests.crash.stage import Stage
 from tests.crash.test_crash import Killed, Saboteur, kind_of
@@ -180,7 +181,7 @@ _ELSEWHERE = {"make_disks", "make_disk", "claim", "release", "wait", "part", "de
 
 
 def cases() -> list[tuple[str, str, str]]:
-    """Scenario, step and mode of every case."""
+    """Scenario, step and mode of every case that this run has chosen."""
     found = []
     for scenario in SCENARIOS:
         operation = registry()[kind_of(scenario)]
@@ -190,7 +191,7 @@ def cases() -> list[tuple[str, str, str]]:
             found += [
                 (scenario, step.name, mode) for mode in MODES if mode != "fail-after" or operation.can_undo(index)
             ]
-    return found
+    return [case for case in found if crash_cases.is_chosen("ganeti", "-".join(case))]
 
 
 class JobSaboteur(Saboteur):
