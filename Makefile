@@ -55,7 +55,7 @@ test-all: install
 	CYCLADES_CRASH_CASES=all $(PYTEST) $(ARGS)
 
 test-ganeti: install
-	GANETI=$(GANETI) .venv/bin/pytest tests/ganeti $(ARGS)
+	GANETI=$(GANETI) .venv/bin/pytest tests/ganeti --databases sqlite $(ARGS)
 
 test-tempest: install $(CONFORMANCE)
 	$(PYTHON) -m tests.conformance.run_tempest $(ARGS)
