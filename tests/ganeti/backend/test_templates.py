@@ -116,11 +116,11 @@ async def test_a_deletion_that_broke_off_goes_on(shared: Made, c1: Cell) -> None
         uuid = await shared.uuid(volume_id)
         assert uuid is not None
         helper = f"snf-helper-{volume_id}.{shared.backend.options.domain}"
-        add = ["gnt-instance", "add", "-t", "diskless", "-H", "fake", "-o", "blank", "--no-install", "--no-start"]
-        add += ["--no-name-check", "--no-ip-check", "--no-nics", "-n", c1.master.name]
+        add = ["gnt-instance", "add", "-t", "sharedfile", "--disk=0:size=4M", "-H", "fake", "-o", "blank", "--no-start"]
+        add += ["--no-install", "--no-name-check", "--no-ip-check", "--no-nics", "-n", c1.master.name]
         await asyncio.to_thread(c1.run, *add, helper)
         if broken_at != "made":
-            attach = ["gnt-instance", "modify", "--disk", f"attach,uuid={uuid}", helper]
+            attach = ["gnt-instance", "modify", "--disk", f"1:attach,uuid={uuid}", helper]
             await asyncio.to_thread(c1.run, *attach)
         if broken_at == "removed":
             await asyncio.to_thread(c1.run, "gnt-instance", "remove", "-f", helper)

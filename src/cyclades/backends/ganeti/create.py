@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from cyclades.backends.base import ServerSpec
+from cyclades.backends.base import ImageFill, ServerSpec
 from cyclades.backends.ganeti import disks
 from cyclades.backends.ganeti.jobs import Ask
 from cyclades.backends.ganeti.options import GanetiOptions
 from cyclades.backends.ganeti.version import Version
 
+_FILLER = "cyclades-image"
 _DISKLESS = "diskless"
+_SHARED_FILE = "sharedfile"
 
 
 def memory_of(spec: ServerSpec) -> dict[str, int]:
@@ -21,7 +24,8 @@ def memory_of(spec: ServerSpec) -> dict[str, int]:
 def server(
     backend: str, name: str, spec: ServerSpec, options: GanetiOptions, version: Version, place: dict[str, str]
 ) -> Ask:
-    """With all its disks. Nothing is installed on them, and it does not start: Ganeti would not heed a `start`."""
+    """With all its disks, and not started yet: Ganeti would not heed a `start` where nothing is installed. An image is
+    written only where a pool has not done that."""
     plugs = sorted(spec.plugs, key=lambda plug: plug.index)
     nics = [] if options.nic_link is None else [_nic(nic.mac, options) for nic in spec.nics]
     return _create(
@@ -33,7 +37,14 @@ def server(
         nics=nics,
         beparams=memory_of(spec),
         hvparams=options.hvparams,
+        **({} if spec.fill is None else _filling(spec.fill)),
     )
+
+
+def _filling(fill: ImageFill) -> dict[str, Any]:
+    """How the OS definition `cyclades-image` is told of the image. Ganeti forgets secret parameters: whoever reinstalls
+    the instance later touches nothing."""
+    return {"os_type": _FILLER, "no_install": False, "osparams_secret": asdict(fill)}
 
 
 def template_of(spec: ServerSpec) -> str:
@@ -41,16 +52,19 @@ def template_of(spec: ServerSpec) -> str:
     return next((disks.kind_of(disks.template_of(plug)) for plug in spec.plugs), _DISKLESS)
 
 
-def helper(name: str, options: GanetiOptions, place: dict[str, str]) -> Ask:
-    """An instance that never runs, and takes a detached disk along when it is removed."""
+def helper(name: str, template: str, options: GanetiOptions, place: dict[str, str]) -> Ask:
+    """An instance that never runs, and takes a detached disk of this template along when it is removed. To one without
+    disks Ganeti attaches none that is a file: it has no directory for it. So it gets one of its own."""
+    is_file = template == _SHARED_FILE
     return _create(
         name,
         options,
         place,
-        disk_template=_DISKLESS,
-        disks=[],
+        disk_template=template if is_file else _DISKLESS,
+        disks=[{"size": 1}] if is_file else [],
         nics=[],
-        beparams={"maxmem": 128, "minmem": 128, "vcpus": 1},
+        beparams={"maxmem": 1, "minmem": 1, "vcpus": 1},
+        ignore_ipolicy=True,
     )
 
 

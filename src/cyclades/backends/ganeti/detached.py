@@ -20,8 +20,10 @@ async def delete(rapi: Rapi, jobs: Jobs, options: GanetiOptions, helper: str, ro
     in it, are found again."""
     held = await _disks_of(rapi, helper)
     if held is None:
-        place = await nodes.place(rapi, options, template=disks.kind_of(row.template), memory=0)
-        require_success(await jobs.run("helper", create.helper(helper, options, place), None), "delete the disk")
+        template = disks.kind_of(row.template)
+        place = await nodes.place(rapi, options, template=template, memory=0)
+        made = await jobs.run("helper", create.helper(helper, template, options, place), None)
+        require_success(made, "delete the disk")
         held = []
     if row.uuid not in held:
         change = {"disks": [["attach", -1, {"uuid": row.uuid}]], "hotplug": False}
