@@ -322,6 +322,38 @@ async def test_a_node_may_open_the_disk_wherever_it_stopped(
     assert point >= 1
 
 
+@pytest.mark.parametrize("verb", ["claim", "release", "unbind"])
+async def test_cards_are_true_once_it_is_repeated(verb: str, lab: Lab, points: Points) -> None:
+    """And before that, a card names nobody whom the books do not name, but who has just lost the disk."""
+    with lab.first() as engine:
+        await volume(engine.pool)
+        if verb != "claim":
+            await engine.pool.claim(A, "c1/x", 1, card=True)
+            (engine.layers.parent / "cards" / f"{A}.1.bound").write_text("one\n")
+    more = {"card": True} if verb == "claim" else {}
+    owner = None if verb == "release" else "c1/x"
+    point, crashed = 0, True
+    while crashed:
+        with lab.copy(point) as engine:
+            cards = engine.layers.parent / "cards"
+            points.arm(point)
+            try:
+                await getattr(engine.pool, verb)(A, "c1/x", 1, **more)
+                crashed = False
+            except Crash:
+                point += 1
+            points.disarm()
+            if verb == "claim" and (cards / f"{A}.json").exists():
+                found = await engine.pool.find(A)
+                assert found is not None
+                assert found.owner == "c1/x"
+            await getattr(engine.pool, verb)(A, "c1/x", 1, **more)
+            assert json.loads((cards / f"{A}.json").read_text())["owner"] == owner
+            assert [path.name for path in cards.iterdir()] == [f"{A}.json"]
+            assert await engine.pool.tidy() == []
+    assert point >= 1
+
+
 def written(content: bytes) -> bytes:
     return content[: 4 * KIB] + b"\5" * KIB + content[5 * KIB :]
 

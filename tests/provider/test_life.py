@@ -14,7 +14,7 @@ from tests.provider.conftest import OWNER, fill
 from tests.provider.node import InstanceDisk, Node, Refusal, Running, read, size, write
 
 from cyclades.model.errors import Full, Passing
-from cyclades.model.names import snapshot_disk
+from cyclades.model.names import image_disk, snapshot_disk
 from cyclades.model.units import KIB, MIB
 from cyclades.pools.base import at_rest
 from cyclades.pools.qcow2 import Qcow2Pool
@@ -154,6 +154,25 @@ async def test_a_snapshot_of_a_server_that_is_off(pool: Qcow2Pool, claimed: Inst
     write(await claimed.start(), KIB, b"\3" * KIB)
     await claimed.remove()
     assert await content(pool, claimed.disk, tmp_path) == (b"\2" * KIB + b"\3" * KIB).ljust(8 * MIB, b"\0")
+
+
+async def test_a_clone_of_an_image(pool: Qcow2Pool, volume: str, here: Node, tmp_path: Path) -> None:
+    """As the root volume of a server: layers below it, one of them raw."""
+    raw = tmp_path / "raw"
+    raw.write_bytes(b"\1" * MIB + bytes(7 * MIB))
+    await pool.import_image(image_disk("i"), raw, "raw")
+    disk = InstanceDisk(here, volume)
+    await pool.clone(disk.disk, image_disk("i"), 8 * MIB)
+    await pool.snapshot(disk.disk, snapshot_disk("s"), at_rest)
+    await pool.claim(disk.disk, OWNER, 1, card=True)
+    await disk.add()
+    device = await disk.start()
+    assert read(device, MIB - 1, 2) == b"\1\0"
+    write(device, 0, b"\2" * KIB)
+    await disk.remove()
+    expected = b"\2" * KIB + raw.read_bytes()[KIB:]
+    assert await content(pool, disk.disk, tmp_path) == expected
+    assert await content(pool, image_disk("i"), tmp_path) == raw.read_bytes()
 
 
 async def test_a_daemon_that_was_killed(pool: Qcow2Pool, claimed: InstanceDisk, here: Node, tmp_path: Path) -> None:
