@@ -16,6 +16,7 @@ _NO_NODE = (
 )
 ENDS: list[tuple[str, Any, type[Exception], str]] = [
     ("error", ["OpPrereqError", ["Instance 'x' not known", "unknown_entity"]], Unknown, "Instance 'x' not known"),
+    ("error", ["OpPrereqError", ["No disk was found with this UUID: 7", "wrong_input"]], Unknown, "this UUID: 7"),
     ("error", ["OpPrereqError", ["Not enough memory", "insufficient_resources"]], Failed, "Not enough memory"),
     ("error", ["OpPrereqError", ["Not just now", "temp_insufficient_resources"]], Passing, "Not just now"),
     ("error", ["OpExecError", [_NO_NODE]], Away, "Failed to connect"),

@@ -13,6 +13,7 @@ _NODE_AWAY = re.compile(
     r"\bError \d+: |Node is marked offline|marked offline"
 )  # what the master says of a node's daemon
 _UNKNOWN = "unknown_entity"
+_NO_DISK = "No disk was found with this UUID"  # which Ganeti calls wrong input
 
 
 class Unknown(Failed):
@@ -36,7 +37,7 @@ def _fault(job: Job, what: str) -> Fault:
         return Away(text)
     if code == "temp_insufficient_resources":
         return Passing(text)
-    return Unknown(text) if code == _UNKNOWN else Failed(text)
+    return Unknown(text) if code == _UNKNOWN or _NO_DISK in said else Failed(text)
 
 
 def _error(result: Any) -> tuple[str, str | None]:
