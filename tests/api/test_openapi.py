@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 from tests.api.whole import SERVICES, Whole, whole
 
-from cyclades.api import identity, image, volume
+from cyclades.api import identity, image, network, volume
 from cyclades.api.http.service import Route
 from cyclades.store.database import Database
 
@@ -48,7 +48,7 @@ def _place(route: Route) -> str:
 
 _OF_DESCRIBED = [
     pytest.param(route, id=f"{service.name} {route.method} {_place(route)} {route.since or ''}".strip())
-    for service in (*volume.SERVICES, *image.SERVICES, *identity.SERVICES)
+    for service in (*volume.SERVICES, *image.SERVICES, *identity.SERVICES, *network.SERVICES)
     for route in service.routes
     if not route.path.endswith("/file")  # bytes
 ]

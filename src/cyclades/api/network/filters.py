@@ -6,7 +6,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from cyclades.api.http.request import Request
+from cyclades.api.http.schemas import Schema
 from cyclades.model.errors import Invalid
+
+# Of a query, for the service's document: one thing's, and a list's.
+FIELDS: Schema = {"fields": {"type": "string"}}
+PARAMETERS: Schema = {
+    **FIELDS,
+    "limit": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    "marker": {"type": "string"},
+    "sort_key": {"type": "string"},
+    "sort_dir": {"enum": ["asc", "desc"]},
+    **{name: {"type": "string"} for name in ("id", "name", "fixed_ips", "status")},
+}
 
 _PAGING = {"limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
-from cyclades.api.network.filters import listed, only
+from cyclades.api.network import shapes
+from cyclades.api.network.filters import FIELDS, PARAMETERS, listed, only
 from cyclades.api.network.service import SERVICE
 from cyclades.model.errors import NotFound
 from cyclades.model.nics import NETWORK_CIDR, NETWORK_ID, SUBNET_ID
@@ -50,11 +51,13 @@ _SUBNET: dict[str, Any] = {
 
 
 def _routes(name: str, item: dict[str, Any]) -> None:
-    @SERVICE.route("GET", f"/v2.0/{name}s", who="reader")
+    shown = shapes.fixed(item)
+
+    @SERVICE.route("GET", f"/v2.0/{name}s", who="reader", answer=shapes.listed(f"{name}s", shown), query=PARAMETERS)
     async def every(request: Request) -> dict[str, Any]:
         return {f"{name}s": listed(request, [item | _as_set(request)])}
 
-    @SERVICE.route("GET", f"/v2.0/{name}s/{{{name}_id}}", who="reader")
+    @SERVICE.route("GET", f"/v2.0/{name}s/{{{name}_id}}", who="reader", answer=shapes.one(name, shown), query=FIELDS)
     async def show(request: Request) -> dict[str, Any]:
         if request.ids[f"{name}_id"] != item["id"]:
             raise NotFound(name, request.ids[f"{name}_id"])

@@ -10,7 +10,8 @@ from sqlalchemy import Row
 
 from cyclades.api.http.request import Request
 from cyclades.api.http.times import seconds
-from cyclades.api.network.filters import listed, only
+from cyclades.api.network import shapes
+from cyclades.api.network.filters import FIELDS, PARAMETERS, listed, only
 from cyclades.api.network.service import SERVICE
 from cyclades.model import nics
 from cyclades.model.errors import NotFound
@@ -35,7 +36,13 @@ def _is_id(text: str) -> bool:
         return False
 
 
-@SERVICE.route("GET", "/v2.0/ports", who="reader")
+@SERVICE.route(
+    "GET",
+    "/v2.0/ports",
+    who="reader",
+    answer=shapes.listed("ports", shapes.PORT),
+    query=PARAMETERS | {"device_id": {"type": "string"}},
+)
 async def every(request: Request) -> dict[str, Any]:
     found = servers.query(request.caller.scope).where(server.c.nic_number.is_not(None))
     if devices := request.query.get("device_id"):
@@ -57,7 +64,7 @@ async def every(request: Request) -> dict[str, Any]:
     return answer
 
 
-@SERVICE.route("GET", "/v2.0/ports/{port_id}", who="reader")
+@SERVICE.route("GET", "/v2.0/ports/{port_id}", who="reader", answer=shapes.one("port", shapes.PORT), query=FIELDS)
 async def show(request: Request) -> dict[str, Any]:
     port_id = request.ids["port_id"]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cyclades.api.http.request import Request
+from cyclades.api.network import shapes
 from cyclades.api.network.service import SERVICE
 from cyclades.model.errors import Forbidden, NotFound
 
@@ -20,7 +21,7 @@ async def _refuse(_request: Request) -> None:
 def _empty(name: str) -> None:
     key = name.replace("-", "_")
 
-    @SERVICE.route("GET", f"/v2.0/{name}", who="reader")
+    @SERVICE.route("GET", f"/v2.0/{name}", who="reader", answer=shapes.none(key))
     async def every(_request: Request) -> dict[str, Any]:
         return {key: []}
 
