@@ -32,16 +32,17 @@ __all__ = ["LIMIT", "POOL", "TEMPLATES", "GanetiStage", "ganeti_stage"]
 
 
 class GanetiStage(Stage):
-    """`cells` are its clusters, by the names of their backends."""
+    """`cells` are its clusters, by the names of their backends; `found` are disks that they knew of before."""
 
     cells: dict[str, Cell]
+    found: dict[str, list[str]]
 
     async def clear(self) -> None:
         """Besides: nothing is left in what the clusters know."""
         await super().clear()
         for cell in self.cells.values():
             left = disks_in_config(cell)
-            assert left == [], left
+            assert left == self.found[cell.name], left
 
 
 def disks_in_config(cell: Cell) -> list[str]:
@@ -86,6 +87,7 @@ async def ganeti_stage(
             await presence.look_at_backend(db, backend, has_pools=True)
         stage = GanetiStage(db, settings, world)
         stage.cells = {cell.name: cell for cell in cells.clusters}
+        stage.found = {cell.name: disks_in_config(cell) for cell in cells.clusters}
         try:
             yield stage
         finally:
