@@ -144,7 +144,8 @@ class Stage:
             for found in await pool.adoptable():
                 await pool.delete(found.name)  # what was let go of
             assert await pool.disks() == []
-            assert await pool.tidy() == []
+            left = await pool.tidy()
+            assert left == [], left
         assert [
             path
             for directory in directories
