@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,6 +219,29 @@ async def test_a_full_pool_cannot_bind(claimed: InstanceDisk, directory: Path, h
     assert await here.leftovers() == []
     filler.unlink()
     await claimed.add()
+    await claimed.remove()
+
+
+@pytest.mark.parametrize(
+    ("program", "instead", "why"),
+    [
+        ("losetup", "/bin/false", "losetup failed"),
+        ("qemu-storage-daemon", "/bin/false", "qemu-storage-daemon failed"),
+        ("qemu-storage-daemon", "/etc/hostname", "cannot be started"),
+    ],
+)
+async def test_a_program_that_does_not_work(
+    claimed: InstanceDisk, here: Node, pool: Qcow2Pool, program: str, instead: str, why: str
+) -> None:
+    path = shutil.which(program)
+    assert path is not None
+    await claimed.call("create", VOL_SIZE=8)
+    await here.run("mount", "--bind", instead, path)
+    with pytest.raises(Refusal, match=why):
+        await claimed.attach()
+    assert await here.leftovers() == []
+    await here.run("umount", path)
+    await claimed.start()
     await claimed.remove()
 
 

@@ -205,27 +205,28 @@ class Here:
         _write(self.holder, json.dumps(wanted))
 
     def serve(self, wanted: Asked, directory: str) -> str:
-        """The disk as a block device: its path."""
+        """The disk as a block device: its path. Nothing is left of what does not come about."""
         if not self.is_held_for(wanted):
             self.hold_for(wanted)
-        if not self._daemon_serves():
-            self.let_go()
-            try:
+        try:
+            if not self._daemon_serves():
+                self.let_go()
                 # What is below the top of the disk's layers cannot change while they are opened: QEMU's own locks.
                 with lock(f"{directory}/locks/disk-{wanted.disk}"):
                     self._start_daemon(card_of(wanted, directory).file)
-            except Refused:
+            for loop in self.loops():
+                return loop
+            return _run(["losetup", "--find", "--show", "--direct-io=on", self.raw], START_SECONDS)
+        except Refused:
+            with suppress(Refused):
+                self.let_go()
                 _remove(self.holder)
-                raise
-        for loop in self.loops():
-            return loop
-        return _run(["losetup", "--find", "--show", "--direct-io=on", self.raw], START_SECONDS).strip()
+            raise
 
     def _daemon_serves(self) -> bool:
         """Whether there is a daemon, and ready: one that was started by an action that was killed may not be yet."""
-        _until(lambda: os.path.exists(self.pid) or not self._daemons(), START_SECONDS)
-        pid = _read(self.pid)
-        return pid is not None and bool(self._daemons([int(pid)]))
+        _until(lambda: bool(_read(self.pid)) or not self._daemons(), START_SECONDS)
+        return bool(self._daemons([int(_read(self.pid) or 0)]))
 
     def _daemons(self, among: list[int] | None = None) -> list[int]:
         """The process of the disk's daemon; two while it starts."""
@@ -244,7 +245,6 @@ class Here:
         try:
             _run(command, START_SECONDS)
         except Refused as refusal:
-            self.let_go()
             if re.search("another process using|Failed to get .*lock", str(refusal)):
                 raise Refused(f"{self.disk} is still open on another node, or in another program.") from None
             raise
@@ -517,7 +517,10 @@ def lock(path: str, prepare: Callable[[], None] | None = None) -> Iterator[None]
 def _run(command: list[str], seconds: float) -> str:
     """Run a program to its end, without a shell. Refused with its last line if it fails."""
     pipe, stdin = subprocess.PIPE, subprocess.DEVNULL
-    process = subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=subprocess.STDOUT, env=_PATH, cwd="/")
+    try:
+        process = subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=subprocess.STDOUT, env=_PATH, cwd="/")
+    except OSError as error:
+        raise Refused(f"{command[0]} cannot be started: {error.strerror}.") from None
     try:
         said = process.communicate(timeout=seconds)[0].decode("utf-8", "replace").strip()
     except subprocess.TimeoutExpired:
