@@ -8,7 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.crash import scenarios_admin, scenarios_images, scenarios_servers, scenarios_volume_data
+from tests.crash import (
+    scenarios_admin,
+    scenarios_images,
+    scenarios_reconcile,
+    scenarios_servers,
+    scenarios_volume_data,
+)
 from tests.crash.scenarios_volume_data import a_snapshot, take_snapshot
 from tests.crash.stage import Stage
 
@@ -116,6 +122,7 @@ SCENARIOS: dict[str, Scenario] = {
     "snapshot_delete:in-use": delete_snapshot_in_use,
     **scenarios_admin.SCENARIOS,
     **scenarios_images.SCENARIOS,
+    **scenarios_reconcile.SCENARIOS,
     **scenarios_servers.SCENARIOS,
     **scenarios_volume_data.SCENARIOS,
 }

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.crash import scenarios_reconcile
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stage import LIMIT, Stage, stage
 
 from cyclades.engine.engine import Engine, Phase
 from cyclades.model.errors import Failed, Passing
 from cyclades.operations.base import Operation, Work, registry
+from cyclades.reconcile.difference import FIXES
 from cyclades.store import operations as rows
 from cyclades.store.database import Database
 
@@ -124,6 +126,8 @@ async def test_broken(database: Database, tmp_path: Path, scenario: str, step: s
         row = await world.operation(op_id)
         fails = mode in ("fail-before", "fail-after", "undo-twice", "undo-killed")
         assert row.state == ("failed" if fails else "done"), row.reason
+        if fails and operation.kind in scenarios_reconcile.MENDING:
+            await scenarios_reconcile.mend(world, FIXES)
         assert await world.differences() == []
         await world.clear()
 

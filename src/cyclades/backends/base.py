@@ -106,22 +106,28 @@ class ServerSpec:
 
 @dataclass(frozen=True)
 class SeenDisk:
-    """A disk as a backend reports it. `size` is bytes, None where the backend does not keep it."""
+    """A disk as a backend reports it. `size` is bytes, None where the backend does not keep it, as is `name`: what it
+    calls the disk."""
 
     volume_id: str
     index: int | None
     generation: int
     read_only: bool = False
     size: int | None = None
+    name: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class SeenServer:
-    """A server as a backend reports it: looked at, not remembered."""
+    """A server as a backend reports it: looked at, not remembered. `memory` is MiB, None (as `vcpus`) where the backend
+    keeps neither. `strange` are disks that are no volume's, as people would call them."""
 
     server_id: str
     power: Power
     disks: tuple[SeenDisk, ...]
+    vcpus: int | None = field(default=None, compare=False)
+    memory: int | None = field(default=None, compare=False)
+    strange: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -197,6 +203,10 @@ class Backend(Protocol):
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
         """The disk of a volume that is plugged into the server has `size` bytes now. For a backend that keeps books of
         its own; a running machine has been told (`LiveDisk.resize`)."""
+        ...
+
+    async def name_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> None:
+        """Give the disk of a volume that the server has its own name again (`SeenDisk.name`)."""
         ...
 
     async def delete_disk(self, volume_id: str, uuid: str) -> None:

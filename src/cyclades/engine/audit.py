@@ -6,24 +6,20 @@ wrong there is no difference, whatever crashed in between.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from cyclades.model import quota
 from cyclades.model.names import OURS, image_disk, snapshot_disk, volume_disk
-from cyclades.model.status import SERVER_TRANSITIONAL, SNAPSHOT_STEADY, VOLUME_STEADY
+from cyclades.model.status import HAS_DISK, SERVER_TRANSITIONAL, SNAPSHOT_STEADY, VOLUME_STEADY
 from cyclades.operations.base import World
-from cyclades.store import schema
+from cyclades.store import quota_check, schema
 from cyclades.store.database import Tx
 
 # Images in these wait for a client or for nobody.
 _IMAGE_STEADY = frozenset({"queued", "saving", "active", "deactivated", "pending_delete", "deleted"})
-# A volume in these has a disk for certain; in an error it may have one or not.
-_HAS_DISK = frozenset({"available", "in-use", "reserved", "maintenance", "awaiting-transfer"})
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,6 @@ class _Books:
         self.volumes = _alive(tx, schema.volume)
         self.snapshots = _alive(tx, schema.snapshot)
         self.images = _alive(tx, schema.image)
-        uploads = sa.select(schema.image_upload)
-        self.uploaded = {row.image_id: row.counted for row in tx.execute(uploads)}  # bytes, before the image has them
         self.servers = _alive(tx, schema.server)
         self.transfers = _alive(tx, schema.transfer)
         # Clients' own attachments, to what runs elsewhere, are rows and nothing else.
@@ -62,6 +56,7 @@ class _Books:
         snapshot_volumes = {row.volume_id for row in self.snapshots}
         parents = sa.select(schema.volume).where(schema.volume.c.id.in_(snapshot_volumes))
         self.parents = {row.id: row for row in tx.execute(parents)}
+        self.due = quota_check.due(tx)
         self.usage = {(row.project_id, row.resource): row.used for row in tx.execute(sa.select(schema.quota_usage))}
         open_ones = sa.select(schema.operation.c.id).where(schema.operation.c.ended_at.is_(None))
         self.open = set(tx.execute(open_ones).scalars())
@@ -125,20 +120,7 @@ def _quota(books: _Books) -> list[Difference]:
     """Usage is the sum over what exists."""
     if not books.is_quiet:
         return []
-    due: Counter[tuple[str, str]] = Counter()
-
-    def add(project_id: str, amounts: quota.Amounts) -> None:
-        for resource, amount in amounts.items():
-            due[project_id, resource] += amount
-
-    for row in books.volumes:
-        add(row.project_id, quota.of_volume(row.size, type_id=row.volume_type_id, consumes=row.consumes_quota))
-    for row in books.snapshots:
-        add(row.project_id, quota.of_snapshot(row.size, type_id=books.parents[row.volume_id].volume_type_id))
-    for row in books.images:
-        add(row.project_id, {quota.IMAGES: 1, **quota.of_image(row.size or books.uploaded.get(row.id, 0))})
-    for row in books.servers:
-        add(row.project_id, quota.of_server(row.flavor["vcpus"], row.flavor["ram"]))
+    due = books.due
     return [
         Difference(f"project {project_id}", f"uses {due[key]} of {resource}, its quota says {books.usage.get(key, 0)}")
         for key in sorted({*due, *books.usage})
@@ -150,7 +132,7 @@ def _quota(books: _Books) -> list[Difference]:
 def _pool(books: _Books, name: str, disks: dict[str, Any]) -> list[Difference]:
     found = []
     mine = {row.id: row for row in books.volumes if row.pool == name}
-    needed = {volume_disk(row.id): row for row in mine.values() if row.status in _HAS_DISK and row.operation_id is None}
+    needed = {volume_disk(row.id): row for row in mine.values() if row.status in HAS_DISK and row.operation_id is None}
     may_be = {volume_disk(volume_id) for volume_id in mine} | {image_disk(row.id) for row in books.images}
     for row in books.images:
         if row.pool == name and row.checksum is None and row.status == "active":

@@ -26,7 +26,7 @@ log = structlog.get_logger("cyclades.news")
 
 _DIED = "The server's machine ended unexpectedly. Start the server to go on."
 _STANDS_STILL = "The server's machine stands still, as when its pool is full. Reboot it hard to go on."
-_UNKNOWN = "The backend does not have the server any more. Start the server to make it again."
+UNKNOWN = "The backend does not have the server any more. Start the server to make it again."
 
 
 async def follow(world: World, backend: Backend) -> None:
@@ -102,13 +102,13 @@ class _Follower:
             log.warning("news.look", backend=self.backend.name, server=server_id, reason=str(fault))
             return False
         self.let_go += _missed(plugged, seen)
-        values = _correction(row, seen)
+        values = correction(row, seen)
         if not values:
             return True
         return await self.world.db.write(lambda tx: servers.change_unless_touched(tx, row, **values))
 
 
-def _correction(row: Row[Any], seen: SeenServer) -> dict[str, Any]:
+def correction(row: Row[Any], seen: SeenServer) -> dict[str, Any]:
     """What of the row is not as the backend shows it."""
     power = seen.power
     if row.status not in ("ACTIVE", "SHUTOFF"):
@@ -122,7 +122,7 @@ def _correction(row: Row[Any], seen: SeenServer) -> dict[str, Any]:
     elif row.status == "SHUTOFF":
         return {}
     else:
-        reason = {"crashed": _DIED, "missing": _UNKNOWN}.get(power)
+        reason = {"crashed": _DIED, "missing": UNKNOWN}.get(power)
         wanted = {"status": "SHUTOFF", "power": power, "reason": reason}
     return wanted if any(getattr(row, name) != value for name, value in wanted.items()) else {}
 

@@ -16,6 +16,8 @@ VOLUME_TRANSITIONAL = frozenset({"creating", "deleting", "attaching", "detaching
                                  "downloading", "reverting", "managing", "unmanaging", "backing-up",
                                  "restoring-backup"})  # fmt: skip
 VOLUME_ERROR = frozenset({"error", "error_deleting", "error_extending", "error_managing", "error_restoring"})
+# A volume in these has a disk for certain; in an error it may have one or not.
+HAS_DISK = frozenset({"available", "in-use", "reserved", "maintenance", "awaiting-transfer"})
 SNAPSHOT_ERROR = frozenset({"error", "error_deleting"})
 SNAPSHOT_STEADY = frozenset({"available", *SNAPSHOT_ERROR})
 SNAPSHOT_TRANSITIONAL = frozenset({"creating", "deleting", "restoring", "unmanaging"})

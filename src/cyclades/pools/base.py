@@ -77,13 +77,15 @@ WriteFile = Callable[[Path, Sequence[int]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class DiskInfo:
-    """One disk of a pool. `size` is what a guest sees, `used` the bytes that are this disk's own."""
+    """One disk of a pool. `size` is what a guest sees, `used` the bytes that are this disk's own. `missing` is a part
+    of it that the storage has lost; only `disks` looks for that."""
 
     name: str
     size: int
     used: int
     owner: str | None
     generation: int
+    missing: str | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,11 @@ def disks(tx: Tx, pool: str) -> list[Row[Any]]:
     return list(tx.execute(_DISK.where(pool_disk.c.pool == pool)).all())
 
 
+def layers(tx: Tx, pool: str) -> dict[str, Row[Any]]:
+    """All layers of a pool, by id."""
+    return {row.id: row for row in tx.execute(sa.select(layer).where(layer.c.pool == pool))}
+
+
 def volume_of(tx: Tx, layer_id: str) -> Row[Any] | None:
     """The volume that writes to this layer."""
     return tx.execute(_DISK.where(pool_disk.c.layer_id == layer_id, pool_disk.c.written)).one_or_none()

@@ -25,6 +25,7 @@ from cyclades.backends.ganeti.rapi import Rapi
 from cyclades.backends.ganeti.watch import Watch
 from cyclades.model.capabilities import EXT, kept_by_cluster
 from cyclades.model.errors import Away, Failed, Passing
+from cyclades.model.names import volume_disk
 from cyclades.model.servers import MAX_DISKS
 from cyclades.store.database import Database
 
@@ -92,9 +93,9 @@ class GanetiBackend:
         earlier = await self._jobs.earlier("create", trail)
         seen = await self._find(spec.server_id)
         if seen is not None:
-            return seen
-        if earlier is not None:
-            await self._unbind(spec.server_id, spec.plugs)
+            return await self._filled(seen, spec, earlier, trail)
+        if earlier is not None or await self._book.of_server(spec.server_id):
+            await self._unbind(spec.server_id, spec.plugs)  # a job has failed, or somebody has removed the instance
         info = await self._info(spec.plugs)
         name, template = self._names.of(spec.server_id), create.template_of(spec)
         place = await nodes.place(self._rapi, self.options, template=template, memory=spec.memory)
@@ -104,6 +105,13 @@ class GanetiBackend:
         if seen is None:
             require_success(job, "make the server")
             raise Passing("The server was made, and is not there.")
+        return await self._filled(seen, spec, job, trail)
+
+    async def _filled(self, seen: Instance, spec: ServerSpec, made: Job | None, trail: Trail | None) -> Instance:
+        """One whose root disk could not be filled stays in Ganeti, and is of no use."""
+        if spec.fill is not None and made is not None and made.status in ("error", "canceled") and not seen.runs:
+            await self.delete(spec.server_id, trail=trail)
+            require_success(made, "write the image to the server's disk")
         return seen
 
     async def _resize(self, seen: Instance, spec: ServerSpec, trail: Trail | None) -> None:
@@ -297,6 +305,21 @@ class GanetiBackend:
         if (row := rows.get(disk.uuid)) is not None and row.size != disk.size:
             await self._book.change(row, size=disk.size)
 
+    async def name_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> None:
+        await self._jobs.earlier(f"name:{volume_id}", trail)
+        rows = await self._book.of_server(server_id)
+        seen = await self._there(server_id)
+        disk, name = _disk(seen, rows, volume_id), volume_disk(volume_id)
+        if disk is None:
+            raise Failed("The server does not have the volume.")
+        if disk.name != name:
+            ask = self._disks(seen, ["modify", disk.uuid, {"name": name}], hotplug=False)
+            job = await self._jobs.run(f"name:{volume_id}", ask, trail)
+            disk = _disk(await self._there(server_id), rows, volume_id)
+            if disk is None or disk.name != name:
+                require_success(job, "name the volume's disk")
+                raise Passing("The volume's disk was named, and is called as before.")
+
     async def delete_disk(self, volume_id: str, uuid: str) -> None:
         row = await self._book.of(uuid)
         if row is None:
@@ -373,15 +396,18 @@ def _has(seen: Instance, uuid: str) -> bool:
 def _shown(seen: Instance, rows: Rows) -> SeenServer:
     """Disks whose attachment nobody has written down yet are of generation 0; those that only the guest has any more
     have no index."""
-    found = []
+    found, strange = [], []
     for index, disk in enumerate(seen.disks):
         row = rows.get(disk.uuid)
         volume_id = disk.volume_id if row is None else row.volume_id
-        if volume_id is not None:
-            found.append(SeenDisk(volume_id, index, 0 if row is None else row.generation, size=disk.size))
+        if volume_id is None:
+            strange.append(f"disk {index}, {disk.name or disk.uuid}, {disk.size} bytes")
+        else:
+            generation = 0 if row is None else row.generation
+            found.append(SeenDisk(volume_id, index, generation, size=disk.size, name=disk.name or ""))
     held = [row for row in rows.values() if row.held and row.server_id == seen.server_id and seen.runs]
     found += [SeenDisk(row.volume_id, None, row.generation, size=row.size) for row in held]
-    return SeenServer(seen.server_id, seen.power, tuple(found))
+    return SeenServer(seen.server_id, seen.power, tuple(found), seen.vcpus, seen.memory, tuple(strange))
 
 
 def _require_no_wipe(info: dict[str, Any]) -> None:

@@ -248,6 +248,9 @@ class LocalBackend:
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
         """A machine reads the size of a disk when it opens it."""
 
+    async def name_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> None:
+        """Disks have no names here."""
+
     async def delete_disk(self, volume_id: str, uuid: str) -> None:
         raise Failed("All disks of this backend lie in pools.")
 

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -382,8 +383,20 @@ class Qcow2Pool:
         return await in_thread(self._info, row)
 
     async def disks(self) -> list[DiskInfo]:
-        found = await self._db.read(lambda tx: rows.disks(tx, self.name))
-        return await in_thread(lambda: [self._info(row) for row in found if row.state == "live" and not row.half])
+        found, layers = await self._db.read(lambda tx: (rows.disks(tx, self.name), rows.layers(tx, self.name)))
+        return await in_thread(self._infos, [row for row in found if row.state == "live" and not row.half], layers)
+
+    def _infos(self, found: list[Row[Any]], layers: dict[str, Row[Any]]) -> list[DiskInfo]:
+        files_there = {path.name for path in self._files.layers.iterdir()}
+        infos = []
+        for row in found:
+            layer, missing = layers.get(row.layer_id), None
+            while layer is not None and missing is None:
+                name = self._layers.path(layer).name
+                missing = None if name in files_there else name
+                layer = layers.get(layer.parent_id)
+            infos.append(replace(self._info(row), missing=missing))
+        return infos
 
     def _info(self, row: Row[Any]) -> DiskInfo:
         used = files.used(self._layers.head(row))

@@ -1,0 +1,1 @@
+"""What happened behind our back: found, and mended when told (docs/reconciliation.md)."""
