@@ -99,7 +99,7 @@ class GanetiBackend:
         info = await self._info(spec.plugs)
         name, template = self._names.of(spec.server_id), create.template_of(spec)
         place = await nodes.place(self._rapi, self.options, template=template, memory=spec.memory)
-        ask = create.server(self.name, name, spec, self.options, version.of(info), place)
+        ask = create.server(self.name, name, spec, self.options, version.of(info, self.options.hypervisor), place)
         job = await self._jobs.run("create", ask, trail)
         seen = await self._find(spec.server_id)
         if seen is None:
@@ -210,7 +210,7 @@ class GanetiBackend:
             raise _refused_by_guest(hot)
 
     async def _add(self, seen: Instance, plug: Plug, rows: Rows, trail: Trail | None) -> Job:
-        spoken = version.of(await self._info([plug]))
+        spoken = version.of(await self._info([plug]), self.options.hypervisor)
         kept = next((row for row in rows.values() if row.server_id is None), None)
         if kept is None:
             change: list[Any] = ["add", -1, disks.parameters(self.name, seen.server_id, plug, spoken)]
