@@ -10,18 +10,18 @@ import pytest
 from tests.clouds import Cloud
 from tests.processes import command
 
-from cyclades.store import migrate
+from cyclades.store import revisions
 from cyclades.store.database import Database
 
 
 def test_it_makes_the_tables_and_later_nothing(blank_config: Path, blank_database_url: str) -> None:
-    newest = migrate.newest()
+    newest = revisions.newest()
     first = command("db", "upgrade", "--config", blank_config)
     assert (first.returncode, first.stdout) == (0, f"Database is at {newest} (was empty).\n"), first.stderr
     again = command("db", "upgrade", "--config", blank_config)
     assert (again.returncode, again.stdout) == (0, f"Database is at {newest} (was {newest}).\n")
     database = Database(blank_database_url)
-    assert migrate.revision_of(database.engine) == newest
+    assert revisions.revision_of(database.engine) == newest
     database.close()
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.processes import environment
 
 from cyclades import __version__
-from cyclades.store import migrate
+from cyclades.store import revisions
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,7 @@ def test_the_command_runs_and_finds_its_migrations_and_node_files(installed: Pat
     assert Path(where).is_relative_to(installed.parent)
     assert output(installed / "cyclades", "version") == __version__
     done = output(installed / "cyclades", "db", "upgrade", "--data", tmp_path / "data")
-    assert done == f"Database is at {migrate.newest()} (was empty)."
+    assert done == f"Database is at {revisions.newest()} (was empty)."
     output(installed / "cyclades", "node-files", "c1", "--output", tmp_path / "archive")
     with tarfile.open(tmp_path / "archive") as archive:
         provider = archive.getmember("usr/local/lib/ganeti/extstorage/cyclades/attach")

@@ -77,7 +77,17 @@ def test_what_is_not_made(stopped: Cloud) -> None:
     assert stopped.statuses() == {}
 
 
-@pytest.mark.parametrize("words", [(), ("--size", "ten"), ("--size", "1", "-o", "xml"), ("--size", "1", "--no-such")])
+_WRONG = [
+    (),
+    ("--size", "ten"),
+    ("--size", "1", "-o", "xml"),
+    ("--size", "1", "--no-such"),
+    ("--size", "1", "--fields", "id,nam"),
+    ("--source", "image:"),
+]
+
+
+@pytest.mark.parametrize("words", _WRONG)
 def test_wrong_usage(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert command("volume-create", *words, "--data", tmp_path).returncode == 2
 
@@ -174,3 +184,63 @@ def test_waiting_is_seen_and_can_be_given_up(stopped: Cloud) -> None:
     assert b"creating" in out
     stopped.start()
     wait_until("it has gone on", lambda: set(stopped.statuses().values()) == {"available"})
+
+
+def test_their_life(cloud: Cloud, data: Path) -> None:
+    """From the first to the last command, beside one engine."""
+    empty = cloud.make("--name", "first", "--project", "demo", "--meta", "a=1")
+    assert (empty["source"], empty["metadata"], empty["servers"]) == ("blank", {"a": "1"}, [])
+    words = ("--size", "2", "--name", "second", "--dry-run")
+    tried = cloud.done("volume-create", *words)
+    assert (tried["name"], tried["status"], set(cloud.statuses())) == ("second", "creating", {empty["id"]})
+    changed = cloud.done("volume-modify", empty["id"], "--name", "one", "--meta", "b=2", "--no-meta", "a", "--bootable")
+    assert (changed["name"], changed["metadata"], changed["bootable"]) == ("one", {"b": "2"}, True)
+    assert cloud.done("volume-modify", empty["id"], "--size", "2", "--wait")["size"] == 2
+    snapshot = cloud.done("snapshot-create", empty["id"], "--name", "kept", "--wait")
+    assert (snapshot["status"], snapshot["volume"], snapshot["project"]) == ("available", empty["id"], "demo")
+    assert cloud.done("snapshot-modify", snapshot["id"], "--description", "to keep")["description"] == "to keep"
+    source = f"snapshot:{snapshot['id']}"
+    copy = cloud.done("volume-create", "--source", source, "--project", "demo", "--wait")
+    assert (copy["size"], copy["source"], copy["status"]) == (2, source, "available")
+    other = cloud.done("volume-create", "--source", f"volume:{copy['id']}", "--project", "demo", "--wait")
+
+    def listed(*words: str) -> list[str]:
+        return [one["id"] for one in cloud.done(f"{words[0]}-list", *words[1:])]
+
+    assert listed("volume", "--project", "demo") == [empty["id"], copy["id"], other["id"]]
+    assert listed("volume", "--name", "on", "--status", "AVAILABLE", "--type", "standard") == [empty["id"]]
+    assert listed("volume", "--project", "admin") == listed("volume", "--status", "error") == []
+    assert listed("snapshot", "--volume", empty["id"]) == listed("snapshot", "--name", "kep") == [snapshot["id"]]
+    seen = {line["what"].strip(): line for line in cloud.done("volume-inspect", empty["id"])}
+    assert seen["size in bytes"]["database"] == seen["size in bytes"]["pool"] == 2 << 30
+    assert not any(line["differs"] for line in seen.values())
+    _shrink(cloud, empty["id"])
+    differs = cloud.command("volume-inspect", empty["id"], "-o", "csv", "--fields", "what,differs")
+    assert (differs.returncode, differs.stdout.splitlines()[2]) == (4, "  size in bytes,true")
+    taken = cloud.done("snapshot-remove", snapshot["id"], "--yes", "--wait")
+    assert [one["status"] for one in taken] == ["deleted"]
+    cloud.done("volume-remove", copy["id"], "--yes", "--wait")
+    assert listed("volume", "--deleted") == [empty["id"], copy["id"], other["id"]]
+    assert cloud.done("volume-show", copy["id"])["status"] == "deleted"
+    refusals: list[tuple[tuple[str, ...], str]] = [
+        (("volume-attach", other["id"], "--server", copy["id"]), "Server"),
+        (("volume-detach", other["id"], "--yes"), "has no server"),
+        (("volume-modify", other["id"], "--delete-on-termination"), "has no server"),
+        (("volume-modify", other["id"], "--size", "1"), "must be greater"),
+        (("volume-info", "nothing"), "could not be found"),
+        (("volume-create", "--source", source), "could not be found"),
+        (("snapshot-show", "nothing"), "could not be found"),
+        (("volume-import", "far", "disk"), "Pool far could not be found"),
+    ]
+    for wrong, says in refusals:
+        assert says in cloud.refused(*wrong), wrong
+    assert "Say what is to change" in cloud.refused("volume-modify", other["id"], code=2)
+    disk = data / "pools" / "local" / "incoming" / "found.raw"
+    disk.write_bytes(b"x" * (1 << 20))
+    found = cloud.done("volume-import", "local", "incoming/found.raw", "--name", "found", "--wait")
+    assert (found["name"], found["status"], found["size"]) == ("found", "available", 1)
+
+
+def _shrink(cloud: Cloud, volume_id: str) -> None:
+    """In the database alone."""
+    cloud.database.write_now(lambda tx: tx.execute(volume.update().where(volume.c.id == volume_id).values(size=1)))

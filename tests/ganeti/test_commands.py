@@ -102,10 +102,13 @@ def test_what_does_not_fit_is_refused(cloud: Cloud, c1: Cell, way: tuple[str, ..
     def add(*words: str) -> str:
         return cloud.refused("backend-add", "c1", *way, *words, "--yes")
 
+    def enable(templates: str) -> None:
+        both = ("--enabled-disk-templates", templates, "--ipolicy-disk-templates", templates)
+        c1.run("gnt-cluster", "modify", *both)
+
     assert "no hypervisor 'xen-pvm'; it has fake, kvm" in add("--hypervisor", "xen-pvm")
     assert f"OS definition 'none'; they have {_OS}" in add("--os", "none")
     assert "does not let Cyclades in" in add("--user", "nobody")
-    enabled = "file,sharedfile,ext,diskless,plain"
     c1.run("gnt-cluster", "modify", "--prealloc-wipe-disks=yes")
     try:
         assert "prealloc_wipe_disks" in add("--pool", "local")
@@ -115,13 +118,13 @@ def test_what_does_not_fit_is_refused(cloud: Cloud, c1: Cell, way: tuple[str, ..
         c1.run("gnt-cluster", "modify", "--prealloc-wipe-disks=no")
     assert "is at this URL already" in cloud.refused("backend-add", "again", *way, "--yes")
     assert cloud.done("backend-modify", "c1", "--add-pool", "local", "--yes")["pools"] == ["local"]
-    c1.run("gnt-cluster", "modify", "--enabled-disk-templates", "file,sharedfile,diskless,plain")
+    enable("file,sharedfile,diskless,plain")
     try:
         said = cloud.refused("backend-modify", "c1", "--hvparam", "acpi=true", "--yes")
         assert "need the disk template ext" in said
         assert cloud.done("backend-modify", "c1", "--remove-pool", "local", "--yes")["pools"] == []
     finally:
-        c1.run("gnt-cluster", "modify", "--enabled-disk-templates", enabled)
+        enable("file,sharedfile,ext,diskless,plain")
 
 
 def test_one_that_is_used_stays(cloud: Cloud, way: tuple[str, ...]) -> None:

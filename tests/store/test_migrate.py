@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from cyclades.store import migrate, roles, users
+from cyclades.store import migrate, revisions, roles, users
 from cyclades.store.database import Database, Tx
 from cyclades.store.schema import metadata
 
@@ -41,11 +41,11 @@ def blank(blank_database_url: str) -> Iterator[Database]:
 
 def become_newer(directory: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
     """Be a version with one more migration, which alters a table that others refer to, and does `more`."""
-    text = _LATER.format(newest=migrate.newest()) + more
+    text = _LATER.format(newest=revisions.newest()) + more
     scripts = directory / "migrations"
-    shutil.copytree(migrate._HERE, scripts)
+    shutil.copytree(revisions.MIGRATIONS, scripts)
     (scripts / "versions" / "9999_later.py").write_text(text)
-    monkeypatch.setattr(migrate, "_HERE", scripts)
+    monkeypatch.setattr(revisions, "MIGRATIONS", scripts)
 
 
 def differences(database: Database) -> list[object]:
@@ -78,11 +78,11 @@ def indexes_of_the_schema(database: Database) -> set[str]:
 
 
 def test_a_blank_database_gets_exactly_the_tables_of_the_schema(blank: Database) -> None:
-    assert migrate.revision_of(blank.engine) is None
+    assert revisions.revision_of(blank.engine) is None
     assert len(differences(blank)) >= len(metadata.tables)
     assert migrate.upgrade(blank.engine) is None
     assert differences(blank) == []
-    assert migrate.revision_of(blank.engine) == migrate.newest()
+    assert revisions.revision_of(blank.engine) == revisions.newest()
     assert migrate.upgrade(blank.engine) is None
 
 
@@ -105,17 +105,23 @@ def count(engine: sa.Engine, table: str) -> int:
 
 def earlier_revisions() -> list[str]:
     scripts = ScriptDirectory.from_config(migrate._config())
-    return [script.revision for script in scripts.walk_revisions() if script.revision != migrate.newest()]
+    return [script.revision for script in scripts.walk_revisions() if script.revision != revisions.newest()]
+
+
+def test_each_file_is_named_for_its_revision() -> None:
+    """So a command need not load Alembic to know them."""
+    scripts = ScriptDirectory.from_config(migrate._config())
+    assert [script.revision for script in scripts.walk_revisions()] == list(reversed(revisions.known()))
 
 
 def become_older(directory: Path, monkeypatch: pytest.MonkeyPatch, revision: str) -> None:
     """Be the version whose newest revision that was."""
     scripts = directory / "earlier"
-    shutil.copytree(migrate._HERE, scripts)
+    shutil.copytree(revisions.MIGRATIONS, scripts)
     for file in (scripts / "versions").glob("[0-9]*.py"):
         if file.name[:4] > revision:
             file.unlink()
-    monkeypatch.setattr(migrate, "_HERE", scripts)
+    monkeypatch.setattr(revisions, "MIGRATIONS", scripts)
 
 
 @pytest.mark.parametrize("revision", earlier_revisions())
@@ -123,7 +129,7 @@ def test_from_each_earlier_revision_with_rows_in_it(blank: Database, tmp_path: P
     with pytest.MonkeyPatch.context() as patch:
         become_older(tmp_path, patch, revision)
         migrate.upgrade(blank.engine)
-        assert migrate.revision_of(blank.engine) == revision
+        assert revisions.revision_of(blank.engine) == revision
         add_rows(blank)
     migrate.upgrade(blank.engine)
     assert differences(blank) == []
@@ -135,10 +141,10 @@ def test_an_upgrade_keeps_every_row_and_on_sqlite_a_copy(
 ) -> None:
     migrate.upgrade(blank.engine)
     add_rows(blank)
-    before = migrate.newest()
+    before = revisions.newest()
     become_newer(tmp_path, monkeypatch)
     copy = migrate.upgrade(blank.engine)
-    assert migrate.revision_of(blank.engine) == "9999"
+    assert revisions.revision_of(blank.engine) == "9999"
     assert {table: count(blank.engine, table) for table in ("user", "assignment")} == {"user": 1, "assignment": 1}
     if not blank.is_sqlite:
         assert copy is None
@@ -157,11 +163,11 @@ def test_a_migration_that_fails_changes_nothing(
     blank: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate.upgrade(blank.engine)
-    before = migrate.newest()
+    before = revisions.newest()
     become_newer(tmp_path, monkeypatch, '    op.drop_table("keypair")\n    raise RuntimeError("half way")\n')
     with pytest.raises(RuntimeError, match="half way"):
         migrate.upgrade(blank.engine)
-    assert migrate.revision_of(blank.engine) == before
+    assert revisions.revision_of(blank.engine) == before
     assert differences(blank) == []
 
 
@@ -169,6 +175,6 @@ def test_a_database_of_a_newer_version(blank: Database, tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         become_newer(tmp_path, patch)
         migrate.upgrade(blank.engine)
-    for wanted in (migrate.revision_of, migrate.upgrade):
-        with pytest.raises(migrate.Newer, match="9999"):
+    for wanted in (revisions.revision_of, migrate.upgrade):
+        with pytest.raises(revisions.Newer, match="9999"):
             wanted(blank.engine)

@@ -91,4 +91,5 @@ BACKEND = Resource(
     ),
     key=backend.c.name,
     read=_read,
+    field="name",
 )

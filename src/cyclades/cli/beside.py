@@ -114,14 +114,17 @@ class Cloud:
         if not self.yes and not self.dry_run:
             asking.confirm(question, items, fields or self.resource.columns)
 
-    def change(self, do: Callable[[Tx], Sequence[str]], *, many: bool = False) -> int:
+    def change(self, do: Callable[[Tx], Sequence[str]], *, many: bool = False, about: str | None = None) -> int:
         """Make a change in one transaction, see to what it has set going, and show what it is about: `do` returns
-        the keys. What is gone with it is not shown. Returns the command's exit code."""
+        the keys. What is gone with it is not shown. Waits for the operations that it accepted, or for the one that it
+        is `about`. Returns the command's exit code."""
         if self.dry_run:
             self._show(self._try(do), many=many)
             typer.echo("Nothing was changed: so it would be.", err=True)
             return 0
         keys, accepted, signals = self.db.write_now(lambda tx: self._accept(tx, do))
+        if about is not None:
+            accepted = {about: f"Operation {about}"}
         code = self._carry_out(accepted, signals)
         self._show(self.find(keys), many=many)
         return code

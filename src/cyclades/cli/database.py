@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from cyclades.cli.refused import Refused
 from cyclades.config import Settings
-from cyclades.store import migrate
+from cyclades.store import revisions
 from cyclades.store.database import Database
 
 
@@ -47,12 +47,14 @@ def opened(settings: Settings, *, make: bool = False) -> Iterator[Database]:
 
 def require_current(db: Database) -> None:
     """Refuse a database that is not at this version's tables."""
-    if _revision(db) != migrate.newest():
+    if _revision(db) != revisions.newest():
         raise Refused("The database is not at this version's tables: run `cyclades db upgrade`.")
 
 
 def upgrade(db: Database) -> tuple[str | None, Path | None]:
     """Bring it to this version's tables; returns the revision that it had, and the copy that was made of it."""
+    from cyclades.store import migrate
+
     before = _revision(db)
     return before, migrate.upgrade(db.engine)
 
@@ -60,8 +62,8 @@ def upgrade(db: Database) -> tuple[str | None, Path | None]:
 def _revision(db: Database) -> str | None:
     try:
         with _usable():
-            return migrate.revision_of(db.engine)
-    except migrate.Newer as error:
+            return revisions.revision_of(db.engine)
+    except revisions.Newer as error:
         raise Refused(str(error)) from error
 
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cyclades import __version__
-from cyclades.cli.backend_add import backend_add
-from cyclades.cli.backend_list import backend_list
-from cyclades.cli.backend_modify import backend_modify
-from cyclades.cli.backend_remove import backend_remove
-from cyclades.cli.backend_show import backend_show
-from cyclades.cli.key_rotate import key_rotate
-from cyclades.cli.node_files import node_files
 from cyclades.cli.options import ConfigFile, Data, settings_from
 from cyclades.cli.refused import refusals_told
-from cyclades.cli.volume_create import volume_create
-from cyclades.cli.volume_remove import volume_remove
+
+_RUNNING = "Running a cloud"
 
 app = typer.Typer(
     help="Cyclades: OpenStack's volumes and servers, self-hosted.",
@@ -27,25 +22,46 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 db_app = typer.Typer(help="The database.", no_args_is_help=True)
-app.add_typer(db_app, name="db")
-_PANELS = {
-    "Running a cloud": (key_rotate,),
-    "Volumes": (volume_create, volume_remove),
-    "Backends": (backend_add, backend_list, backend_show, backend_modify, backend_remove, node_files),
+app.add_typer(db_app, name="db", rich_help_panel=_RUNNING)
+# Each is a function in the module of its name; another name for it comes after a colon.
+_COMMANDS = {
+    _RUNNING: "key-rotate reconcile-servers reconcile-volumes reconcile-quotas",
+    "Volumes": "volume-list volume-info:volume-show volume-inspect volume-create volume-modify volume-attach "
+    "volume-detach volume-import volume-remove",
+    "Snapshots": "snapshot-list snapshot-show snapshot-create snapshot-modify snapshot-remove",
+    "Volume types": "volume-type-list volume-type-show volume-type-create volume-type-modify",
+    "Servers": "server-list server-show server-inspect server-create server-modify server-remove",
+    "Flavors": "flavor-list flavor-show flavor-create flavor-modify flavor-access-list flavor-access-add "
+    "flavor-access-remove",
+    "Quotas": "quota-list quota-show quota-set quota-check",
+    "Operations": "operation-list operation-show operation-retry operation-abort",
+    "Pools": "pool-list pool-show",
+    "Backends": "backend-list backend-show:backend-info backend-add backend-modify backend-remove node-files",
 }
-_OTHER_NAMES = {"backend-info": backend_show}
-for panel, commands in _PANELS.items():
-    for command in commands:
-        app.command(rich_help_panel=panel)(command)
-for other_name, command in _OTHER_NAMES.items():
-    app.command(other_name, hidden=True)(command)
+_HERE = ("up", "api", "engine", "db", "version")
 
 
-@app.command()
+def _load(asked: str | None) -> None:
+    """Add the command that is asked for, so that it is there at once; all of them where it is none of these."""
+    if asked in _HERE:
+        return
+    every = [(panel, words.split(":")) for panel, line in _COMMANDS.items() for words in line.split()]
+    wanted = [(panel, names) for panel, names in every if asked in names] or every
+    for panel, names in wanted:
+        function = names[0].replace("-", "_")
+        command = getattr(importlib.import_module(f"cyclades.cli.{function}"), function)
+        for name in names:
+            app.command(name, rich_help_panel=panel, hidden=name != names[0])(command)
+
+
+_load(sys.argv[1] if len(sys.argv) > 1 else None)
+
+
+@app.command(rich_help_panel=_RUNNING)
 def up(
     data: Data = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 8774]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 8774.")] = None,
     public_url: Annotated[str | None, typer.Option(help="What clients are told, if not http(s)://HOST:PORT.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate (PEM), with its chain.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).")] = None,
@@ -76,7 +92,7 @@ def up(
         serve.up(settings)
 
 
-@app.command()
+@app.command(rich_help_panel=_RUNNING)
 def api(config: ConfigFile = None) -> None:
     """Run the APIs alone, on PostgreSQL; any number of these may run."""
     from cyclades.cli import serve
@@ -86,7 +102,7 @@ def api(config: ConfigFile = None) -> None:
         serve.api(settings)
 
 
-@app.command()
+@app.command(rich_help_panel=_RUNNING)
 def engine(config: ConfigFile = None) -> None:
     """Run an engine alone, on PostgreSQL; any number of these may run."""
     from cyclades.cli import serve
@@ -104,7 +120,7 @@ def upgrade(data: Data = None, config: ConfigFile = None) -> None:
     """
     from cyclades.cli import database
     from cyclades.cli.directory import alone_in
-    from cyclades.store import migrate
+    from cyclades.store import revisions
 
     settings = settings_from(config, data)
     with refusals_told(), contextlib.ExitStack() as held:
@@ -113,10 +129,10 @@ def upgrade(data: Data = None, config: ConfigFile = None) -> None:
         before, copy = database.upgrade(held.enter_context(database.opened(settings, make=True)))
     if copy is not None:
         typer.echo(f"The database as it was before is in {copy}.")
-    typer.echo(f"Database is at {migrate.newest()} (was {before or 'empty'}).")
+    typer.echo(f"Database is at {revisions.newest()} (was {before or 'empty'}).")
 
 
-@app.command()
+@app.command(rich_help_panel=_RUNNING)
 def version() -> None:
     """Say which version this is."""
     typer.echo(__version__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ ConfigFile = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        help="Directory for database, disks, keys and servers. [default: ~/.local/share/cyclades]",
+        help="Directory for database, disks, keys and servers. Default: ~/.local/share/cyclades.",
         rich_help_panel=_EVERYWHERE,
     ),
 ]
@@ -40,10 +41,16 @@ DryRun = Annotated[
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Return when it is done, not when it is accepted.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 
-# What several commands are told about.
+# What several commands are told.
 Deleted = Annotated[bool, typer.Option("--deleted", help="Also those that are deleted.")]
-OfProject = Annotated[str | None, typer.Option("--project", help="Only of this project (name or id).")]
-ForProject = Annotated[str, typer.Option("--project", help="Whose it is: the project's name or id.")]
+OfProject = Annotated[str | None, typer.Option("--project", "-p", help="Only of this project (name or id).")]
+OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only in this status; repeatable.")]
+OfName = Annotated[str | None, typer.Option("--name", help="Only those whose name has this in it.")]
+ForProject = Annotated[str, typer.Option("--project", "-p", help="Whose it is: the project's name or id.")]
+Name = Annotated[str | None, typer.Option("--name", help="At most 255 characters.")]
+Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
+Metadata = Annotated[list[str] | None, typer.Option("--meta", metavar="NAME=VALUE", help="Metadata; repeatable.")]
+NoMetadata = Annotated[list[str] | None, typer.Option("--no-meta", metavar="NAME", help="Take it away; repeatable.")]
 
 
 def settings_from(config: Path | None, data: Path | None = None, **given: Any) -> Settings:
@@ -65,3 +72,18 @@ def pairs(words: list[str], option: str) -> dict[str, str]:
             raise typer.BadParameter(f"{word!r} is not NAME=VALUE.", param_hint=option)
         found[name] = value
     return found
+
+
+def changed(before: Mapping[str, str], added: list[str] | None, gone: list[str] | None, option: str) -> dict[str, str]:
+    """What `NAME=VALUE` words and names of what is to go make of it; wrong usage if such a one is not there."""
+    for name in gone or ():
+        if name not in before:
+            raise typer.BadParameter(f"There is no {name!r}.", param_hint=option)
+    kept = {name: value for name, value in before.items() if name not in (gone or ())}
+    return kept | pairs(added or [], option)
+
+
+def require_some(*given: Any) -> None:
+    """Wrong usage, if nothing is said that is to change."""
+    if all(one is None for one in given):
+        raise typer.BadParameter("Say what is to change.")

@@ -14,7 +14,6 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import psycopg
 import structlog
 
 from cyclades.store.database import CHANNEL, Database
@@ -66,6 +65,8 @@ async def hear_socket(db: Database, data: Path) -> None:
 
 async def hear_postgres(db: Database) -> None:
     """Pass on what other processes' commits signal, until cancelled."""
+    import psycopg  # not before it is needed: commands on SQLite are quicker
+
     url = db.url.set(drivername="postgresql").render_as_string(hide_password=False)
     while True:
         try:

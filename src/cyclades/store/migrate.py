@@ -10,39 +10,18 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select
 
-_HERE = Path(__file__).parent / "migrations"
+from cyclades.store import revisions
+from cyclades.store.revisions import newest, revision_of
+
 _ONE_AT_A_TIME = 0x6379636C61646573  # the number of a lock in PostgreSQL
-
-
-class Newer(Exception):
-    """The database has tables that only a newer version of this program knows."""
 
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_HERE))
+    config.set_main_option("script_location", str(revisions.MIGRATIONS))
     return config
-
-
-def newest() -> str:
-    """The revision that this program needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
-
-
-def revision_of(engine: Engine) -> str | None:
-    """The revision that a database has; None for an empty one. Raises `Newer` if this program does not know it."""
-    with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found is not None and found not in known:
-        raise Newer(f"The database is at revision {found}, made by a newer version: run that, or restore a backup.")
-    return found
 
 
 def upgrade(engine: Engine) -> Path | None:

@@ -135,6 +135,13 @@ def cancel(tx: Tx, op_id: str) -> None:
     tx.execute(operation.update().where(operation.c.id == op_id, operation.c.ended_at.is_(None)).values(cancelled=True))
 
 
+def hurry(tx: Tx, op_id: str) -> None:
+    """Let an operation that waits be tried at once."""
+    waits = sa.and_(operation.c.id == op_id, operation.c.state == "waiting", operation.c.ended_at.is_(None))
+    tx.execute(operation.update().where(waits, operation.c.not_before > now()).values(not_before=now()))
+    tx.signal("operations")
+
+
 def get(tx: Tx, op_id: str) -> Row[Any] | None:
     return tx.execute(sa.select(operation).where(operation.c.id == op_id)).one_or_none()
 

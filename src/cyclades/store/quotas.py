@@ -70,6 +70,12 @@ def set_class_limit(tx: Tx, resource: str, limit: int) -> None:
     tx.execute(insert.on_conflict_do_update(index_elements=["name", "resource"], set_={"hard_limit": limit}))
 
 
+def forget_class_limit(tx: Tx, resource: str) -> None:
+    """The configuration's default holds again."""
+    mine = sa.and_(quota_class.c.name == DEFAULT_CLASS, quota_class.c.resource == resource)
+    tx.execute(quota_class.delete().where(mine))
+
+
 def forget_resource(tx: Tx, resource: str) -> None:
     """What nothing counts any more: a volume type's."""
     for table in (quota_class, quota_limit, quota_usage):
