@@ -18,7 +18,7 @@ from cyclades.model.names import volume_disk
 from cyclades.store.database import Database
 
 
-async def test_a_guest_that_is_not_up_holds_a_disk_until_its_machine_is_off(machines: Ground) -> None:
+async def test_a_guest_that_is_not_up_holds_a_disk_until_its_machine_is_off(machines: Ground, c1: Cell) -> None:
     """A trap of Ganeti's: the disk leaves its books, and stays in the machine."""
     spec, volume_id = await machines.running(), await machines.volume()
     server_id = spec.server_id
@@ -28,7 +28,8 @@ async def test_a_guest_that_is_not_up_holds_a_disk_until_its_machine_is_off(mach
         with pytest.raises(Failed, match="did not let go"):
             await machines.backend.unplug(server_id, volume_id, 1, patience=10, trail=trail)
         assert await machines.seen(server_id) == ("running", {**disks_of(spec), volume_id: (None, 1)})
-        assert not await machines.is_free(volume_id)
+        if c1.plan.version != "3.0":  # which has QEMU close it, whatever its guest does
+            assert not await machines.is_free(volume_id)
     with pytest.raises(Failed, match="did not let go"):
         await machines.backend.unplug(server_id, volume_id, 1, patience=10)
     await machines.backend.stop(server_id, patience=0)

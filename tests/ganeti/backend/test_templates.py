@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from tests.backends.contract import disks_of
+from tests.backends.ganeti.trail import KeptTrail
 from tests.backends.ground import Ground
 from tests.ganeti.cell import Cell
+from tests.ganeti.node import Node
 from tests.ganeti.place import name_of, node_of
+from tests.ganeti.test_provider import image_on
+from tests.provider.image_server import TOKEN
 
-from cyclades.backends.base import Plug, ServerSpec
+from cyclades.backends.base import ImageFill, Plug, ServerSpec
 from cyclades.backends.ganeti import GanetiBackend
 from cyclades.model.errors import Failed
 from cyclades.model.names import volume_disk
+from cyclades.model.units import MIB
 from cyclades.pools.template import TemplatePool
 from cyclades.store import backend_disks
 from cyclades.store.database import Database
@@ -156,3 +165,40 @@ async def test_a_server_grows_a_disk_that_ganeti_made(shared: Made, c1: Cell) ->
     info = await shared.pool.find(root.disk)
     assert info is not None
     assert info.size == 2 * shared.size
+
+
+@contextmanager
+def only(cell: Cell) -> Iterator[Node]:
+    """The only node of the cell that takes servers."""
+    last = cell.nodes[-1]
+    others = [node.name for node in cell.nodes if node is not last]
+    for name in others:
+        cell.run("gnt-node", "modify", "--drained=yes", "--force", name)
+    try:
+        yield last
+    finally:
+        for name in others:
+            cell.run("gnt-node", "modify", "--drained=no", name)
+
+
+async def test_the_root_is_filled_with_an_image_or_there_is_no_server(
+    no_guests: Ground, database: Database, c1: Cell, tmp_path: Path
+) -> None:
+    made = Made(no_guests, database, "file")
+    cell_os = Path(__file__).parents[3] / "ganeti" / "os" / "cyclades-image"
+    c1.install(cell_os, "/srv/ganeti/os/cyclades-image")
+    body = b"an image" + bytes(MIB) + b"its end"
+    with only(c1) as node, image_on(node, body, tmp_path) as url:
+        fill = ImageFill(url, TOKEN, hashlib.sha512(body).hexdigest(), "raw")
+        root = made.plug(str(uuid4()), 0)
+        spec = ServerSpec(str(uuid4()), "0" * 32, "one", vcpus=1, memory=96, plugs=(root,), fill=fill)
+        trail = KeptTrail()
+        with pytest.raises(Failed, match="sha512"):
+            await made.backend.start(replace(spec, fill=replace(fill, sha512="0" * 128)), trail=trail)
+        assert (await no_guests.seen(spec.server_id)) == ("missing", {})
+        await made.backend.start(spec, trail=trail)
+        await made.backend.start(spec, trail=trail)
+        assert await no_guests.seen(spec.server_id) == ("running", disks_of(spec))
+        (disk,) = (node.root / f"srv/ganeti/file-storage/{name_of(spec.server_id)}").iterdir()
+        assert disk.read_bytes() == body.ljust(made.size, b"\0")
+        assert TOKEN not in c1.run("gnt-instance", "info", "--static", name_of(spec.server_id))

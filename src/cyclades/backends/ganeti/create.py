@@ -42,9 +42,10 @@ def server(
 
 
 def _filling(fill: ImageFill) -> dict[str, Any]:
-    """How the OS definition `cyclades-image` is told of the image. Ganeti forgets secret parameters: whoever reinstalls
-    the instance later touches nothing."""
-    return {"os_type": _FILLER, "no_install": False, "osparams_secret": asdict(fill)}
+    """How the OS definition `cyclades-image` is told of the image. Ganeti forgets a secret parameter."""
+    told = {name: value for name, value in asdict(fill).items() if value}
+    secret = {"token": told.pop("token")}
+    return {"os_type": _FILLER, "no_install": False, "osparams": told, "osparams_secret": secret}
 
 
 def template_of(spec: ServerSpec) -> str:
