@@ -157,6 +157,22 @@ async def test_a_snapshot_of_a_server_that_is_off(pool: Qcow2Pool, claimed: Inst
     assert await content(pool, claimed.disk, tmp_path) == (b"\2" * KIB + b"\3" * KIB).ljust(8 * MIB, b"\0")
 
 
+async def test_what_a_guest_discards_is_the_pools_again(pool: Qcow2Pool, claimed: InstanceDisk, here: Node) -> None:
+    async def used() -> int:
+        found = await pool.find(claimed.disk)
+        assert found is not None
+        return found.used
+
+    await claimed.add()
+    device = await claimed.start()
+    write(device, 0, os.urandom(4 * MIB))
+    assert await used() >= 4 * MIB
+    await here.run("blkdiscard", device)
+    assert await used() < MIB
+    assert read(device, 0, KIB) == bytes(KIB)
+    await claimed.remove()
+
+
 async def test_a_clone_of_an_image(pool: Qcow2Pool, volume: str, here: Node, tmp_path: Path) -> None:
     """As the root volume of a server: layers below it, one of them raw."""
     raw = tmp_path / "raw"
