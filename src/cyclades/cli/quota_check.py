@@ -34,26 +34,29 @@ def quota_check(
     Projects in which operations are at work are left out, and named.
     """
 
-    def look(tx: Tx) -> tuple[list[Fields], int]:
-        found, busy = check.differences(tx)
-        return _shown(tx, found), len(busy)
-
-    differences, busy = cloud.db.write_now(look)
+    differences, busy = cloud.db.write_now(_look)
     if busy:
         typer.echo(f"Left out: {busy} projects in which operations are at work.", err=True)
     if fix and differences:
         cloud.confirm("Let the quotas say what there is?", differences)
         if not cloud.dry_run:
-            differences = cloud.db.write_now(_mend)
-            cloud.show_items(differences)
+            cloud.show_items(cloud.db.write_now(_mend))
             return 0
     cloud.show_items(differences)
     return DIFFERS if differences else 0
 
 
+def _look(tx: Tx) -> tuple[list[Fields], int]:
+    check.hold(tx)
+    found, busy = check.differences(tx)
+    return _shown(tx, found), len(busy)
+
+
 def _mend(tx: Tx) -> list[Fields]:
+    check.hold(tx)
     found, _ = check.differences(tx)
-    check.mend(tx, found)
+    for one in found:
+        check.mend(tx, one.project_id, one.resource)
     return _shown(tx, found)
 
 
