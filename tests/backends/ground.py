@@ -27,8 +27,8 @@ T = TypeVar("T")
 class Ground:
     """A backend and a pool that its servers' disks are in. `hurry` is the patience for guests that are not there.
     `card`: the pool leaves a card for the machines that run servers. `memory` (MiB) is a server's, `size`
-    (bytes) a volume's. `answers` waits until the guest of a running server does what it is asked; nobody waits where the
-    machine alone is enough."""
+    (bytes) a volume's. `answers` waits until the guest of a running server does what it is asked; nobody waits where
+    the machine alone is enough."""
 
     backend: Backend
     pool: Pool
