@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import sqlalchemy as sa
 import typer
 
-from cyclades.backends.base import Backend
 from cyclades.cli.beside import Cloud
 from cyclades.cli.command import command
 from cyclades.cli.output import Fields
+from cyclades.cli.reaching import reaching
 from cyclades.cli.refused import DIFFERS, FAILED
 from cyclades.cli.resource import Resource
-from cyclades.engine import world as assembly
-from cyclades.engine.backends import cluster_backend
 from cyclades.model.errors import Refusal
 from cyclades.operations.base import World
 from cyclades.reconcile.difference import DELETING, FIXES, Difference, Mending
 from cyclades.reconcile.look import Looks, Report, twice
-from cyclades.security.keys import Keys, Unsealable
-from cyclades.store import clusters
 from cyclades.store.database import Tx
 
 DIFFERENCE = Resource(
@@ -116,27 +111,6 @@ def _accept(tx: Tx, cloud: Cloud, chosen: Sequence[tuple[Difference, Mending]], 
 
 
 async def _look(cloud: Cloud, looks: Callable[[World], Looks], *, backends: bool) -> Report:
-    async with _reaching(cloud, clusters_too=backends) as (world, closed):
+    async with reaching(cloud) as (world, closed):
         report = await twice(looks(world))
-        return Report(report.differences, {**report.unseen, **closed})
-
-
-@asynccontextmanager
-async def _reaching(cloud: Cloud, *, clusters_too: bool) -> AsyncIterator[tuple[World, Mapping[str, str]]]:
-    """Pools and backends as the engine has them, and why clusters are not among them. Nobody listens to their news."""
-    built, _ = assembly.build(cloud.settings, cloud.db)
-    open_ones: dict[str, Backend] = dict(built.backends)
-    closed: dict[str, str] = {}
-    for row in cloud.db.read_now(clusters.every):
-        if row.offline:
-            closed |= {row.name: "it is set offline"} if clusters_too else {}
-            continue
-        try:
-            open_ones[row.name] = cluster_backend(cloud.db, Keys(cloud.settings.key_dir), row)
-        except Unsealable as error:
-            closed[row.name] = f"its password cannot be read ({error})"
-    try:
-        yield World(cloud.db, cloud.settings, built.pools, open_ones), closed
-    finally:
-        for backend in open_ones.values():
-            await backend.close()
+        return Report(report.differences, {**report.unseen, **(closed if backends else {})})

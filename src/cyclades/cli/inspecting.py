@@ -6,28 +6,26 @@ Pools and backends are opened without listening to them, beside the engine that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Row
 
-from cyclades.backends.base import Backend, SeenDisk, SeenServer
+from cyclades.backends.base import SeenDisk, SeenServer
 from cyclades.cli.beside import Cloud
 from cyclades.cli.output import Fields
+from cyclades.cli.reaching import reaching
 from cyclades.cli.refused import DIFFERS
 from cyclades.cli.resource import Resource
-from cyclades.engine import world as assembly
-from cyclades.engine.backends import cluster_backend
 from cyclades.model.capabilities import template_of
-from cyclades.model.errors import Fault, NotFound
+from cyclades.model.errors import Fault
 from cyclades.model.names import volume_disk
 from cyclades.model.units import GIB
 from cyclades.operations.base import World
 from cyclades.operations.server_spec import owner
 from cyclades.pools.base import DiskInfo
-from cyclades.security.keys import Keys, Unsealable
-from cyclades.store import attachments, clusters, servers, volumes
+from cyclades.store import attachments, servers, volumes
 from cyclades.store.database import Tx
 from cyclades.store.schema import server
 
@@ -68,39 +66,19 @@ def _show(cloud: Cloud, lines: list[Fields]) -> int:
 
 async def _looked(cloud: Cloud, one: Row[Any] | None, disks: list[tuple[Row[Any], Row[Any] | None]]) -> list[Fields]:
     """The lines about a server, if one is asked about, and about each of the volumes with its attachment."""
-    world, _ = assembly.build(cloud.settings, cloud.db)
-    found = dict(world.backends)
-    for cluster in cloud.db.read_now(clusters.every):
-        try:
-            found[cluster.name] = cluster_backend(cloud.db, Keys(cloud.settings.key_dir), cluster)
-        except Unsealable:
-            continue
-    try:
-        return await _lines(cloud, world, found, one, disks)
-    finally:
-        for backend in found.values():
-            await backend.close()
-
-
-async def _lines(
-    cloud: Cloud,
-    world: World,
-    backends: dict[str, Backend],
-    one: Row[Any] | None,
-    disks: list[tuple[Row[Any], Row[Any] | None]],
-) -> list[Fields]:
     wanted = {plug.server_id for _, plug in disks if plug is not None} | ({one.id} if one is not None else set())
     backend_of = cloud.db.read_now(lambda tx: _backends_of(tx, wanted))
-    seen = {server_id: await _asked(_look(backends, name, server_id)) for server_id, name in backend_of.items()}
     lines = []
-    if one is not None:
-        lines += _about_server(one, seen[one.id], disks)
-    for row, plug in disks:
-        disk = None
-        if template_of(row.pool) is None:
-            disk = await _asked(world.pools[row.pool].find(volume_disk(row.id)))
-        there = None if plug is None else seen[plug.server_id]
-        lines += _about_volume(row, plug, there, disk, None if plug is None else backend_of[plug.server_id])
+    async with reaching(cloud) as (world, closed):
+        seen = {server_id: await _look(world, closed, name, server_id) for server_id, name in backend_of.items()}
+        if one is not None:
+            lines += _about_server(one, seen[one.id], disks)
+        for row, plug in disks:
+            disk = None
+            if template_of(row.pool) is None:
+                disk = await _asked(world.pools[row.pool].find(volume_disk(row.id)))
+            there = None if plug is None else seen[plug.server_id]
+            lines += _about_volume(row, plug, there, disk, None if plug is None else backend_of[plug.server_id])
     return lines
 
 
@@ -109,17 +87,18 @@ def _backends_of(tx: Tx, server_ids: set[str]) -> dict[str, str]:
     return {row.id: row.backend for row in rows}
 
 
-async def _look(backends: dict[str, Backend], name: str, server_id: str) -> SeenServer:
-    if name not in backends:
-        raise NotFound("backend", name)
-    return await backends[name].look(server_id)
+async def _look(world: World, closed: Mapping[str, str], name: str, server_id: str) -> SeenServer | str:
+    """The server as its backend has it, or why that is not known."""
+    if name not in world.backends:
+        return f"(backend {name} was not asked: {closed.get(name, 'there is no such')})"
+    return await _asked(world.backends[name].look(server_id))
 
 
 async def _asked(question: Awaitable[T]) -> T | str:
     """The answer, or why there is none."""
     try:
         return await question
-    except (Fault, NotFound) as problem:
+    except Fault as problem:
         return f"({problem})"
 
 

@@ -29,7 +29,7 @@ def node_files(
         list[str] | None,
         typer.Option(metavar="NAME=DIRECTORY", help="Where a pool is on the nodes, if it is elsewhere there."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write to. [default: standard output]")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write to. Default: standard output.")] = None,
     data: Data = None,
     config: ConfigFile = None,
 ) -> None:
