@@ -67,7 +67,9 @@ def _installed(cells: Cells, directory: Path) -> Iterator[None]:
             node.run("tar", "-xf", archive, "-C", "/")
     yield
     for node, text in before.items():
-        node.run("dd", f"of={_SETTINGS}", "status=none", typed=text)
+        node.run("rm", _SETTINGS)
+        if text:
+            node.run("dd", f"of={_SETTINGS}", "status=none", typed=text)
 
 
 @pytest.fixture
