@@ -118,11 +118,13 @@ class Compute(_Section):
 
 class EngineSettings(_Section):
     """`lease_seconds` after an engine died another goes on with its work. `idle_seconds` after its last look an
-    engine looks for work although nobody woke it. `concurrency`: operations that one engine works on at a time."""
+    engine looks for work although nobody woke it. `concurrency`: operations that one engine works on at a time.
+    `reconcile_seconds` lie between two comparisons of the database with what is there; 0: there are none."""
 
     lease_seconds: Annotated[float, _Positive] = 30.0
     idle_seconds: Annotated[float, _Positive] = 5.0
     concurrency: Annotated[int, _Positive] = 16
+    reconcile_seconds: Annotated[float, msgspec.Meta(ge=0)] = 3600.0
 
 
 class Settings(_Section):

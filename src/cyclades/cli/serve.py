@@ -29,6 +29,7 @@ from cyclades.engine.engine import Engine
 from cyclades.engine.housekeeping import keep_house
 from cyclades.operations import image_upload
 from cyclades.operations.base import World
+from cyclades.reconcile import schedule
 from cyclades.security.keys import Keys
 from cyclades.security.logins import Logins
 from cyclades.security.revocations import Revocations
@@ -118,6 +119,7 @@ async def _until_told(
     async with contextlib.AsyncExitStack() as running:
         await running.enter_async_context(wake.hearing(db, settings.data))
         if with_engine:
+            loop.add_signal_handler(signal.SIGUSR1, db.publish, schedule.SIGNAL)
             await running.enter_async_context(_engine(settings, db, stopping))
         if where is not None:
             await running.enter_async_context(_api(settings, db, where, stopping))
@@ -138,6 +140,7 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
         engine.run(),
         keep_house(db, settings),
         _tidy(world),
+        schedule.keep_looking(world, engine.owner),
         presence.be_seen(db, "engine", engine.owner),
     ]
     work += [presence.report(db, pool) for pool in world.own_pools.values()]

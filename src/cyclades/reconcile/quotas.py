@@ -10,7 +10,7 @@ from cyclades.store.database import Tx
 
 
 async def look(world: World) -> list[Difference]:
-    found, _ = await world.db.write(quota_check.differences)
+    found, _ = await world.db.read(quota_check.differences)
     return [_difference(one) for one in found]
 
 
@@ -18,9 +18,10 @@ def _difference(one: quota_check.Difference) -> Difference:
     resource = f"project {one.project_id}"
 
     def accept(tx: Tx, settings: Settings, caller: CallerFor) -> None:
-        if one not in (found := quota_check.differences(tx)[0]):
+        quota_check.hold(tx)
+        if one.project_id in quota_check.busy_projects(tx):
             raise touched(resource)
-        quota_check.mend(tx, [same for same in found if same == one])
+        quota_check.mend(tx, one.project_id, one.resource)
 
     recorded, found = f"{one.used} of {one.resource}", f"{one.due} of {one.resource}"
     return Difference("quota", resource, "database", recorded, found, mendings=(Mending("quota", accept),))

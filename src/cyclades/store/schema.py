@@ -570,6 +570,29 @@ backend_disk = Table(
 )
 
 # A running process of ours, as it says itself. An engine's `id` is what it holds its leases as.
+# What reconciliation saw last, and whose turn it is to look.
+difference = Table(
+    "difference",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("resource", String(128), primary_key=True),
+    Column("place", String(64), primary_key=True),
+    Column("recorded", Text, nullable=False),
+    Column("found", Text, nullable=False),
+    Column("advice", Text),
+    Column("fixes", JSON, nullable=False),
+    Column("first_seen_at", Time, nullable=False),
+)
+look = Table(
+    "look",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("owner", String(128), nullable=False),  # who looks, or looked last
+    Column("until", Time),  # while it looks: its lease
+    Column("ended_at", Time),  # of the last one
+    Column("unseen", JSON, nullable=False),  # what did not answer then, and why
+)
+
 service = Table(
     "service",
     metadata,

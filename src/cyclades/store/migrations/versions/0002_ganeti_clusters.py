@@ -46,3 +46,24 @@ def upgrade() -> None:
     )
     op.create_index("ix_backend_disk_volume", "backend_disk", ["volume_id"])
     op.create_index("ix_backend_disk_server", "backend_disk", ["server_id"])
+    op.create_table(
+        "difference",
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("resource", sa.String(length=128), nullable=False),
+        sa.Column("place", sa.String(length=64), nullable=False),
+        sa.Column("recorded", sa.Text(), nullable=False),
+        sa.Column("found", sa.Text(), nullable=False),
+        sa.Column("advice", sa.Text(), nullable=True),
+        sa.Column("fixes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("first_seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "resource", "place", name=op.f("pk_difference")),
+    )
+    op.create_table(
+        "look",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=128), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("unseen", sa.JSON(none_as_null=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_look")),
+    )
