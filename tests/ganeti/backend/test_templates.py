@@ -202,3 +202,14 @@ async def test_the_root_is_filled_with_an_image_or_there_is_no_server(
         (disk,) = (node.root / f"srv/ganeti/file-storage/{name_of(spec.server_id)}").iterdir()
         assert disk.read_bytes() == body.ljust(made.size, b"\0")
         assert TOKEN not in c1.run("gnt-instance", "info", "--static", name_of(spec.server_id))
+
+
+async def test_what_a_node_cannot_make_leaves_nothing(no_guests: Ground, database: Database) -> None:
+    """Without device-mapper there are no logical volumes; the request for them is as it should be, up to there."""
+    made = Made(no_guests, database, "plain")
+    volume_id = str(uuid4())
+    spec = ServerSpec(str(uuid4()), "0" * 32, "one", vcpus=1, memory=96, plugs=(made.plug(volume_id, 0),))
+    with pytest.raises(Failed, match="make the server"):
+        await made.backend.start(spec, trail=KeptTrail())
+    assert await no_guests.seen(spec.server_id) == ("missing", {})
+    assert await made.uuid(volume_id) is None
