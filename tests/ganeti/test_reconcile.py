@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.crash.scenarios_reconcile import mend, seen
@@ -15,6 +16,7 @@ from tests.ganeti.cells import Cells
 from tests.ganeti.place import name_of
 from tests.ganeti.stage import GanetiStage, ganeti_stage
 
+from cyclades.backends.ganeti.rapi import Rapi
 from cyclades.model.names import volume_disk
 from cyclades.model.units import GIB
 from cyclades.operations import server_create, server_start, server_stop, volume_attach, volume_create
@@ -206,3 +208,19 @@ async def test_a_cluster_that_does_not_answer(cloud: GanetiStage, c1: Cell) -> N
         report = await twice(at_servers(cloud.world), pause=0)
     assert report.unseen.keys() == {"c1"}
     assert report.differences == ()
+
+
+async def test_one_request_for_all_servers(cloud: GanetiStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, ask = [], Rapi._ask
+
+    async def counted(self: Rapi, *words: Any) -> Any:
+        asked.append(words)
+        return await ask(self, *words)
+
+    for _ in range(2):
+        await attached(cloud)
+        with monkeypatch.context() as patch:
+            patch.setattr(Rapi, "_ask", counted)
+            assert await at_servers(cloud.world)["c1"]() == []
+    assert len(asked) == 2
+    await clear(cloud)
