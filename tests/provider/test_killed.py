@@ -21,14 +21,20 @@ _ONE = (b"\1" * KIB).ljust(8 * MIB, b"\0")
 
 
 async def killed(disk: InstanceDisk, action: str, line: int, **sizes: int) -> None:
-    with pytest.raises(Refusal, match="ended with -9"):
+    """It may end before its last lines: only who has to wait for something comes to those."""
+    try:
         await disk.call(action, killed_at=line, **sizes)
+    except Refusal as end:
+        if str(end) != "ended with -9":
+            raise
 
 
 async def sample(disk: InstanceDisk, action: str, case: str, **sizes: int) -> list[int]:
     """Lines of the action, which is done then."""
     said = await disk.call(action, killed_at=_NEVER, **sizes)
-    return crash_cases.some(int(said.split()[-1]), _SAMPLE, case)
+    count = int(said.split()[-1])
+    assert count > 20
+    return crash_cases.some(count, _SAMPLE, case)
 
 
 @pytest.mark.parametrize(
