@@ -18,6 +18,7 @@ from tests.cli.stage import Cloud
 from tests.clouds import User
 from tests.processes import LIMIT, PROGRAM, command, environment, wait_until
 
+from cyclades.cli.beside import OPERATOR
 from cyclades.model import quota
 from cyclades.store.schema import operation, quota_usage, volume
 
@@ -209,6 +210,8 @@ def test_their_life(cloud: Cloud, data: Path) -> None:
 
     assert listed("volume", "--project", "demo") == [empty["id"], copy["id"], other["id"]]
     assert listed("volume", "--name", "on", "--status", "AVAILABLE", "--type", "standard") == [empty["id"]]
+    assert len(listed("volume", "--user", OPERATOR)) == 3
+    assert listed("volume", "--user", "demo") == []
     assert listed("volume", "--project", "admin") == listed("volume", "--status", "error") == []
     assert listed("snapshot", "--volume", empty["id"]) == listed("snapshot", "--name", "kep") == [snapshot["id"]]
     seen = {line["what"].strip(): line for line in cloud.done("volume-inspect", empty["id"])}
@@ -227,6 +230,7 @@ def test_their_life(cloud: Cloud, data: Path) -> None:
         (("volume-detach", other["id"], "--yes"), "has no server"),
         (("volume-modify", other["id"], "--delete-on-termination"), "has no server"),
         (("volume-modify", other["id"], "--size", "1"), "must be greater"),
+        (("volume-list", "--user", "nobody"), "User nobody could not be found"),
         (("volume-info", "nothing"), "could not be found"),
         (("volume-create", "--source", source), "could not be found"),
         (("snapshot-show", "nothing"), "could not be found"),

@@ -5,8 +5,10 @@ The same rules, transactions and operations as the API's. What it accepts an eng
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -24,10 +26,12 @@ from cyclades.model.caller import Caller
 from cyclades.model.errors import NotFound
 from cyclades.model.roles import ADMIN
 from cyclades.operations.base import new_id
-from cyclades.store import domains, operations, projects
+from cyclades.store import domains, operations, projects, users
 from cyclades.store.database import Database, Tx
 
 T = TypeVar("T")
+
+_ID = re.compile(r"[0-9a-f]{32}")  # of a user
 
 # Whose the things are that operators make. Nobody logs in as this user.
 OPERATOR = uuid5(NAMESPACE_DNS, "operator.cyclades").hex
@@ -52,6 +56,17 @@ def find_project(tx: Tx, name_or_id: str) -> Row[Any]:
         return projects.by_name(tx, name_or_id, domains.DEFAULT)
 
 
+def find_user(tx: Tx, name_or_id: str) -> str:
+    """The id of a user, by id or by name in the domain Default. What a deleted user made is found by the id alone."""
+    try:
+        found: str = users.by_name(tx, name_or_id, domains.DEFAULT).id
+    except NotFound:
+        if _ID.fullmatch(name_or_id) is None:
+            raise
+        return name_or_id
+    return found
+
+
 class _Tried(Exception):
     """Ends a transaction that is not to be kept."""
 
@@ -64,7 +79,7 @@ class Cloud:
 
     def __init__(
         self,
-        db: Database,
+        held: ExitStack,
         settings: Settings,
         resource: Resource,
         *,
@@ -74,11 +89,16 @@ class Cloud:
         dry_run: bool = False,
         wait: bool = False,
     ) -> None:
-        """No `fields`: all, or those that a list's table has."""
-        self.db, self.settings, self.resource = db, settings, resource
+        """`held` is what ends with the command. No `fields`: all, or those that a list's table has."""
+        self._held, self.settings, self.resource = held, settings, resource
         self.form, self.fields = form, fields
         self.yes, self.dry_run, self.wait = yes, dry_run, wait
         self._request_id = f"req-{new_id()}"
+
+    @cached_property
+    def db(self) -> Database:
+        """Not opened before it is needed: wrong usage is told first."""
+        return self._held.enter_context(opened(self.settings))
 
     def caller(self, project_id: str) -> Caller:
         """Who asks, for something of this project."""

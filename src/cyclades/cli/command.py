@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from cyclades.cli.beside import Cloud, opened
+from cyclades.cli.beside import Cloud
 from cyclades.cli.options import ConfigFile, Data, DryRun, OnlyFields, Output, Wait, Yes, settings_from
 from cyclades.cli.output import Format
 from cyclades.cli.refused import refusals_told
@@ -44,11 +45,10 @@ def command(
         @wraps(body)
         def run(*, form: Format, fields: str | None, data: Path | None, config: Path | None, **given: Any) -> None:
             said = {name: given.pop(name) for name in common}
-            with refusals_told():
+            with refusals_told(), ExitStack() as held:
                 only = _checked(fields, resource)
                 settings = settings_from(config, data)
-                with opened(settings) as db:
-                    code = body(Cloud(db, settings, resource, form=form, fields=only, **said), **given)
+                code = body(Cloud(held, settings, resource, form=form, fields=only, **said), **given)
             raise typer.Exit(code or 0)
 
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]

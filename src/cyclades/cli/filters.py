@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cyclades.cli.beside import find_project
+from cyclades.cli.beside import find_project, find_user
 from cyclades.store.database import Tx
 
 
@@ -15,18 +15,22 @@ def conditions(
     table: sa.Table,
     *,
     project: str | None = None,
+    user: str | None = None,
     status: list[str] | None = None,
     name: str | None = None,
     deleted: bool = False,
     **equal: Any,
 ) -> list[sa.ColumnElement[bool]]:
-    """Those of `table` in a project (name or id), in one of these statuses whatever their case, with `name` in their
-    name, and with columns that are `equal`; without the deleted ones unless wanted. None is no condition."""
+    """Those of `table` in a project and by a user (names or ids), in one of these statuses whatever their case, with
+    `name` in their name, and with columns that are `equal`; without the deleted ones unless wanted. None is no
+    condition."""
     found: list[sa.ColumnElement[bool]] = []
     if not deleted:
         found.append(table.c.deleted_at.is_(None))
     if project is not None:
         found.append(table.c.project_id == find_project(tx, project).id)
+    if user is not None:
+        found.append(table.c.user_id == find_user(tx, user))
     if status:
         found.append(sa.func.lower(table.c.status).in_([one.lower() for one in status]))
     if name is not None:

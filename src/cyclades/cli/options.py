@@ -44,6 +44,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 # What several commands are told.
 Deleted = Annotated[bool, typer.Option("--deleted", help="Also those that are deleted.")]
 OfProject = Annotated[str | None, typer.Option("--project", "-p", help="Only of this project (name or id).")]
+OfUser = Annotated[str | None, typer.Option("--user", "-u", help="Only what this user made (name or id).")]
 OfStatus = Annotated[list[str] | None, typer.Option("--status", help="Only in this status; repeatable.")]
 OfName = Annotated[str | None, typer.Option("--name", help="Only those whose name has this in it.")]
 ForProject = Annotated[str, typer.Option("--project", "-p", help="Whose it is: the project's name or id.")]

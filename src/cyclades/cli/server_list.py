@@ -9,7 +9,7 @@ import typer
 from cyclades.cli.beside import Cloud
 from cyclades.cli.command import command
 from cyclades.cli.filters import conditions
-from cyclades.cli.options import Deleted, OfName, OfProject, OfStatus
+from cyclades.cli.options import Deleted, OfName, OfProject, OfStatus, OfUser
 from cyclades.cli.resource import Where
 from cyclades.cli.servers import SERVER
 from cyclades.store.database import Tx
@@ -20,6 +20,7 @@ from cyclades.store.schema import server
 def server_list(
     cloud: Cloud,
     project: OfProject = None,
+    user: OfUser = None,
     status: OfStatus = None,
     name: OfName = None,
     backend: Annotated[str | None, typer.Option(help="Only on this backend.")] = None,
@@ -32,6 +33,6 @@ def server_list(
 
     def where(tx: Tx) -> Where:
         same = {"backend": backend, "flavor_id": flavor, "image_id": image, "locked": suspended}
-        return conditions(tx, server, project=project, status=status, name=name, deleted=deleted, **same)
+        return conditions(tx, server, project=project, user=user, status=status, name=name, deleted=deleted, **same)
 
     cloud.show_list(where)

@@ -9,7 +9,7 @@ import typer
 from cyclades.cli.beside import Cloud
 from cyclades.cli.command import command
 from cyclades.cli.filters import conditions
-from cyclades.cli.options import Deleted, OfName, OfProject, OfStatus
+from cyclades.cli.options import Deleted, OfName, OfProject, OfStatus, OfUser
 from cyclades.cli.snapshots import SNAPSHOT
 from cyclades.store.schema import snapshot
 
@@ -18,6 +18,7 @@ from cyclades.store.schema import snapshot
 def snapshot_list(
     cloud: Cloud,
     project: OfProject = None,
+    user: OfUser = None,
     status: OfStatus = None,
     name: OfName = None,
     volume: Annotated[str | None, typer.Option(help="Only of this volume (id).")] = None,
@@ -26,6 +27,6 @@ def snapshot_list(
     """List snapshots, the oldest first. Sizes are GiB."""
     cloud.show_list(
         lambda tx: conditions(
-            tx, snapshot, project=project, status=status, name=name, deleted=deleted, volume_id=volume
+            tx, snapshot, project=project, user=user, status=status, name=name, deleted=deleted, volume_id=volume
         )
     )

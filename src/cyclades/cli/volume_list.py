@@ -10,7 +10,7 @@ import typer
 from cyclades.cli.beside import Cloud
 from cyclades.cli.command import command
 from cyclades.cli.filters import conditions
-from cyclades.cli.options import Deleted, OfName, OfProject, OfStatus
+from cyclades.cli.options import Deleted, OfName, OfProject, OfStatus, OfUser
 from cyclades.cli.resource import Where
 from cyclades.cli.volumes import VOLUME
 from cyclades.store import volume_types
@@ -22,6 +22,7 @@ from cyclades.store.schema import attachment, volume
 def volume_list(
     cloud: Cloud,
     project: OfProject = None,
+    user: OfUser = None,
     status: OfStatus = None,
     name: OfName = None,
     server: Annotated[str | None, typer.Option(help="Only those of this server (id).")] = None,
@@ -34,7 +35,7 @@ def volume_list(
     def where(tx: Tx) -> Where:
         type_id = None if volume_type is None else volume_types.find(tx, volume_type, None).id
         same = {"volume_type_id": type_id, "pool": pool}
-        found = conditions(tx, volume, project=project, status=status, name=name, deleted=deleted, **same)
+        found = conditions(tx, volume, project=project, user=user, status=status, name=name, deleted=deleted, **same)
         if server is not None:
             held = sa.select(attachment.c.volume_id)
             held = held.where(attachment.c.server_id == server, attachment.c.deleted_at.is_(None))
