@@ -10,10 +10,9 @@ from cyclades.cli.beside import Cloud
 from cyclades.cli.command import command
 from cyclades.cli.options import Description, Metadata, Name, NoMetadata, changed, require_some
 from cyclades.cli.volumes import VOLUME
-from cyclades.model import capabilities
 from cyclades.model.errors import WrongState
 from cyclades.model.names import check_name
-from cyclades.operations import volume_extend
+from cyclades.operations import volume_attach, volume_extend
 from cyclades.operations.new_volume import check_metadata
 from cyclades.store import attachments, volumes
 from cyclades.store.database import Tx
@@ -52,7 +51,7 @@ def volume_modify(
         if values:
             volumes.change(tx, row.id, **values)
         if delete_on_termination is not None:
-            _end_with_server(tx, row.id, row.pool, ends=delete_on_termination)
+            _end_with_server(tx, row.id, ends=delete_on_termination)
         if size is not None:
             volume_extend.start(tx, cloud.caller(row.project_id), cloud.settings, row.id, size)
         return [row.id]
@@ -60,10 +59,9 @@ def volume_modify(
     return cloud.change(change)
 
 
-def _end_with_server(tx: Tx, volume_id: str, pool: str, *, ends: bool) -> None:
+def _end_with_server(tx: Tx, volume_id: str, *, ends: bool) -> None:
     plugged = [row for row in attachments.of_volume(tx, volume_id) if row.server_id is not None]
     if not plugged:
         raise WrongState("volume-not-attached", f"Volume {volume_id} has no server.", resource="volume")
-    capabilities.require_end_with_server(pool, ends=ends)
     for row in plugged:
-        attachments.change(tx, row.id, delete_on_termination=ends)
+        volume_attach.end_with_server(tx, row, ends=ends)

@@ -32,6 +32,12 @@ class Args(msgspec.Struct):
 A = TypeVar("A", bound=Args)  # also of what makes the volume first (`volume_create_attached`)
 
 
+def end_with_server(tx: Tx, plug: Row[Any], *, ends: bool) -> None:
+    """Say whether the volume of this attachment is deleted with its server. `Invalid` if it cannot outlive it."""
+    capabilities.require_end_with_server(volumes.get(tx, plug.volume_id, None).pool, ends=ends)
+    attachments.change(tx, plug.id, delete_on_termination=ends)
+
+
 def start(
     tx: Tx,
     caller: Caller,

@@ -208,6 +208,14 @@ async def change(client: Client, server_id: str, volume_id: str, **values: Any) 
     return await client.put(path(server_id, volume_id), json=body)
 
 
+async def test_what_lives_only_on_its_server_ends_with_it(member: Client, plugged: New, put: Put) -> None:
+    server_id, volume_id = (await plugged()).split()
+    await put("volume", volume_id, pool="ganeti:plain")
+    kept = await change(member, server_id, volume_id, delete_on_termination=False)
+    assert (kept.status_code, "ends with it" in kept.text) == (400, True)
+    assert (await change(member, server_id, volume_id, delete_on_termination=True)).status_code == 202
+
+
 async def test_what_becomes_of_the_volume_is_changed_at_any_time(
     member: Client, plugged: New, put: Put, database: Database
 ) -> None:

@@ -108,7 +108,7 @@ async def update(request: Request) -> None:
             if name in asked and asked[name] != value:
                 raise Invalid("attachment-fixed", f"The {name} property is not mutable", field=name)
         if "delete_on_termination" in asked:
-            attachments.change(tx, row.id, delete_on_termination=is_true(asked["delete_on_termination"]))
+            volume_attach.end_with_server(tx, row, ends=is_true(asked["delete_on_termination"]))
 
     await request.db.write(change)
 
