@@ -169,13 +169,12 @@ async def test_a_server_grows_a_disk_that_ganeti_made(shared: Made, c1: Cell) ->
 
 @contextmanager
 def only(cell: Cell) -> Iterator[Node]:
-    """The only node of the cell that takes servers."""
-    last = cell.nodes[-1]
-    others = [node.name for node in cell.nodes if node is not last]
+    """The only node of the cell that takes servers: the master, which cannot be drained."""
+    others = [node.name for node in cell.nodes if node is not cell.master]
     for name in others:
         cell.run("gnt-node", "modify", "--drained=yes", "--force", name)
     try:
-        yield last
+        yield cell.master
     finally:
         for name in others:
             cell.run("gnt-node", "modify", "--drained=no", name)

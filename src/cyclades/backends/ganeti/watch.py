@@ -13,7 +13,7 @@ from cyclades.backends.ganeti.book import Book, Rows
 from cyclades.backends.ganeti.instances import Instance
 from cyclades.model.errors import Fault
 
-_MOST_PART = 20  # of the time is not spent on looking
+_REST = 5  # times what a look took lie between it and the next, at least
 
 log = structlog.get_logger("cyclades.ganeti")
 
@@ -60,7 +60,7 @@ class Watch:
                 was_away = True
             except Exception:
                 log.exception("ganeti.watch", backend=self._name)
-            await asyncio.sleep(max(self._seconds, _MOST_PART * (loop.time() - begun)))
+            await asyncio.sleep(max(self._seconds, _REST * (loop.time() - begun)))
 
     async def _once(self) -> None:
         rows = await self._book.all()
