@@ -9,7 +9,7 @@ import os
 import random
 
 _SEED = "CYCLADES_CRASH_SEED"
-_SHARE = {"sqlite": 0.7, "postgres": 0.12, "ganeti": 0.4}
+_SHARE = {"sqlite": 0.5, "postgres": 0.08, "ganeti": 0.4}
 
 
 def choose_seed() -> str:

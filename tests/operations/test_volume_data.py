@@ -271,7 +271,9 @@ async def test_an_upload_that_fails_leaves_nothing(cloud: Stage, monkeypatch: py
     assert list(cloud.settings.image_dir.iterdir()) == []
     row = await row_of(cloud, volume_id)
     assert (row.status, row.reason) == ("available", None)
-    told = await cloud.db.read(lambda tx: list(tx.execute(sa.select(schema.message.c.text)).scalars()))
+    told = await cloud.db.read(
+        lambda tx: list(tx.execute(sa.select(schema.message.c.text).order_by(schema.message.c.created_at)).scalars())
+    )
     assert [text[:20] for text in told] == ["The pool has no spac"] * 2 + ["Quota exceeded for i"]
     assert await used(cloud) == before
 
