@@ -6,7 +6,8 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
 # Other projects' tests, with what they need, are in an environment of their own.
 CONFORMANCE := .venv-conformance/installed
-PYTEST := .venv/bin/pytest -n 2 --dist worksteal --databases sqlite,postgres --ignore tests/conformance --ignore tests/ganeti
+# One more than the cores that it is meant for: tests also wait.
+PYTEST := .venv/bin/pytest -n 3 --dist worksteal --databases sqlite,postgres --ignore tests/conformance --ignore tests/ganeti
 ARGS :=
 GANETI := 3.1
 PATTERNS := # of names: only such tests of the openstack command

@@ -18,6 +18,8 @@ from cyclades.store.schema import volume
 
 # An engine that nobody wakes looks for work long after a test has given up.
 SLEEPY = {"CYCLADES_ENGINE_IDLE_SECONDS": "100000"}
+# No guest is there to power off when it is asked to.
+_HASTY = {"CYCLADES_COMPUTE_STOP_SECONDS": "0.5"}
 
 # What a configuration file begins with. Text values are TOML in JSON's form, too.
 _TEXT = """
@@ -40,7 +42,7 @@ class Cloud:
     def __init__(self, config: Path, data: Path, url: str) -> None:
         """The database at `url` is blank."""
         self.config, self.data = config, data
-        self.environment = environment(**SLEEPY)
+        self.environment = environment(**SLEEPY, **_HASTY)
         self.database = Database(url)
         self.process: Process | None = None
         data.mkdir()
