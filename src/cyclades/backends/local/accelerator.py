@@ -1,7 +1,7 @@
 """KVM where it truly works, TCG where not.
 
 That `/dev/kvm` opens proves nothing: on some nested hosts a guest dies or crawls under it. So a boot sector of
-our own is booted, and has to say a word on its serial port.
+our own is booted, on the processor that guests get, and has to say a word on its serial port.
 """
 
 from __future__ import annotations
@@ -20,6 +20,16 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Real mode, at 0x7c00: for each byte of the word, out to COM1 (0x3f8); then halt.
 _CODE = bytes.fromhex("31c0 8ed8 be167c baf803 fc ac 84c0 7403 ee ebf8 f4 ebfd".replace(" ", "")) + _WORD + b"\0"
 _SECTOR = _CODE.ljust(510, b"\0") + b"\x55\xaa"
+
+
+def cpu_of(accelerator: str) -> str:
+    """The processor that a guest gets, in QEMU's word."""
+    return "host" if accelerator == "kvm" else "max"
+
+
+def forget(memory: Path) -> None:
+    """Have it tried anew: a machine that is itself a guest may have moved to another host, in the middle of a boot."""
+    memory.unlink(missing_ok=True)
 
 
 async def choose(wanted: str, qemu: str, memory: Path, guard: Guard) -> str:
@@ -44,7 +54,8 @@ async def boots(accelerator: str, qemu: str, where: Path, guard: Guard) -> bool:
         disk.write_bytes(_SECTOR.ljust(64 * 1024, b"\0"))
         guard.own(Path(directory))
         guard.own(disk)
-        words = ["-machine", f"pc,accel={accelerator}", "-m", "16", "-nodefaults", "-no-user-config"]
+        words = ["-machine", f"pc,accel={accelerator}", "-cpu", cpu_of(accelerator)]
+        words += ["-m", "16", "-nodefaults", "-no-user-config"]
         words += ["-display", "none"]
         words += ["-serial", "stdio", "-drive", f"file={disk},format=raw,if=ide"]
         try:

@@ -97,14 +97,31 @@ class LocalBackend:
             await drive.make(home.drive(label), label, files)
             self._guard.own(home.drive(label))
         self._want(home, spec)
-        memory = self._directory / ".accelerator"
-        chosen = await accelerator.choose(self._wanted_accelerator, self._program, memory, self._guard)
-        qemu = machine.Qemu(self._program, chosen)
         try:
-            await process.start(machine.command(qemu, home, spec, opened), home, self._guard)
+            await self._start(home, spec, opened)
         except Fault:
             self._want(home, spec, power="off")
             raise
+
+    async def _start(self, home: Home, spec: ServerSpec, opened: list[tuple[Plug, Blockdev]]) -> None:
+        """By the accelerator that works: where KVM did and a machine does not start, it is tried anew."""
+
+        async def chosen() -> machine.Qemu:
+            found = await accelerator.choose(self._wanted_accelerator, self._program, memory, self._guard)
+            return machine.Qemu(self._program, found)
+
+        memory = self._directory / ".accelerator"
+        qemu = await chosen()
+        try:
+            await process.start(machine.command(qemu, home, spec, opened), home, self._guard)
+        except Fault:
+            if qemu.accelerator == "tcg":
+                raise
+            accelerator.forget(memory)
+            other = await chosen()
+            if other == qemu:
+                raise
+            await process.start(machine.command(other, home, spec, opened), home, self._guard)
 
     def _want(self, home: Home, spec: ServerSpec, *, power: str = "on") -> None:
         plugged = {p.volume_id: Plugged(p.volume_id, p.index, p.generation, p.read_only) for p in spec.plugs}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclades.backends.base import Nic, Plug, SeenDisk, ServerSpec
+from cyclades.backends.local.accelerator import cpu_of
 from cyclades.backends.local.home import Home
 from cyclades.pools.base import Blockdev
 
@@ -102,7 +103,7 @@ def command(qemu: Qemu, home: Home, spec: ServerSpec, opened: list[tuple[Plug, B
     kvm = qemu.accelerator == "kvm"
     words = [] if kvm else ["nice", "-n", "5"]  # the control plane goes before emulated guests
     words += [qemu.program, "-name", f"guest={spec.server_id},process=cyclades-{spec.server_id[:8]}"]
-    words += ["-machine", f"q35,accel={qemu.accelerator}", "-cpu", "host" if kvm else "max"]
+    words += ["-machine", f"q35,accel={qemu.accelerator}", "-cpu", cpu_of(qemu.accelerator)]
     words += ["-smp", str(spec.vcpus), "-m", f"{spec.memory}M", "-uuid", spec.server_id]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-sandbox", _SANDBOX]
     # A guest that powers off leaves its QEMU waiting, so that a death can be told from a shutdown.
