@@ -40,8 +40,9 @@ async def measure(options: Options, report: Report, endpoint: Endpoint, cloud: C
     report.add(f"{_NEIGHBOUR}, idle", spread(idle))
     times = percentile(meanwhile, 95) / percentile(idle, 95)
     report.add("the same, meanwhile", f"{spread(meanwhile)}: p95 {times:.1f} times", "p95 3 times")
+    await _delete(compute, ids[1:])
     await _lists(options, report, endpoint, cloud, ids[0])
-    await _delete(compute, ids)
+    await _delete(compute, ids[:1])
 
 
 def _wanted(image_id: str, flavor_id: str) -> dict[str, Any]:

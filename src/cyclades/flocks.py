@@ -41,12 +41,27 @@ def forget(path: Path) -> None:
 
 async def _take(path: Path, what: str, kind: int, patience: float) -> int:
     until, pause = time.monotonic() + patience, _FIRST_PAUSE
-    while (descriptor := _try(path, kind)) is None:
+    while (descriptor := await _try_in_thread(path, kind)) is None:
         if time.monotonic() >= until:
             raise Passing(f"The {what} is busy with another operation.")
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
     return descriptor
+
+
+async def _try_in_thread(path: Path, kind: int) -> int | None:
+    """Making a file waits while the file system writes. Who does not wait for the lock any more does not get it."""
+    trying = asyncio.get_running_loop().run_in_executor(None, _try, path, kind)
+    try:
+        return await asyncio.shield(trying)
+    except asyncio.CancelledError:
+        trying.add_done_callback(_let_go)
+        raise
+
+
+def _let_go(trying: asyncio.Future[int | None]) -> None:
+    if not trying.cancelled() and trying.exception() is None and (descriptor := trying.result()) is not None:
+        os.close(descriptor)
 
 
 def _try(path: Path, kind: int) -> int | None:

@@ -18,6 +18,11 @@ from cyclades.store.schema import attachment, now, volume, volume_type
 _ALIVE = attachment.c.deleted_at.is_(None)
 _IN_POOL = sa.select(attachment, volume.c.pool).join(volume, volume.c.id == attachment.c.volume_id).where(_ALIVE)
 _BY_ID = _IN_POOL.where(attachment.c.id == sa.bindparam("id"))
+_OF_SERVERS = (
+    sa.select(attachment)
+    .where(attachment.c.server_id.in_(sa.bindparam("ids", expanding=True)), _ALIVE)
+    .order_by(attachment.c.disk_index)
+)
 
 
 def add(tx: Tx, attachment_id: str, **values: Any) -> None:
@@ -90,9 +95,8 @@ def of_servers(tx: Tx, server_ids: Iterable[str], *columns: sa.Column[Any]) -> d
     ids = list(server_ids)
     found: dict[str, list[Row[Any]]] = {}
     if ids:
-        mine = sa.and_(attachment.c.server_id.in_(ids), _ALIVE)
-        wanted = sa.select(*columns or attachment.c).where(mine).order_by(attachment.c.disk_index)
-        for row in tx.execute(wanted):
+        wanted = _OF_SERVERS.with_only_columns(*columns) if columns else _OF_SERVERS
+        for row in tx.execute(wanted, {"ids": ids}).all():
             found.setdefault(row.server_id, []).append(row)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -35,6 +36,8 @@ async def test_the_sandbox_is_on_and_guests_stand_back(ground: Ground, pid: Pid)
     number = pid((await ground.running()).server_id)
     assert status(number)["Seccomp"] == ["2"]
     assert os.getpriority(os.PRIO_PROCESS, number) == os.getpriority(os.PRIO_PROCESS, 0) + 5
+    with contextlib.suppress(FileNotFoundError):  # of kernels that do not group by session
+        assert Path(f"/proc/{number}/autogroup").read_text().split()[-1] == "5"
 
 
 @as_root

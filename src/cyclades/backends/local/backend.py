@@ -23,6 +23,7 @@ from cyclades.backends.local.qmp import Monitor, Refused, connected
 from cyclades.model.errors import Failed, Fault, Passing
 from cyclades.model.servers import MAX_DISKS
 from cyclades.pools.base import Blockdev
+from cyclades.threads import in_thread
 
 _LOOK = 0.05, 0.5  # seconds between looks at a guest that was asked to power off: at first, and at most
 _PRESS_AGAIN = 10.0  # seconds after which a guest's power button is pressed again
@@ -79,7 +80,7 @@ class LocalBackend:
             async with self._alone(home):
                 if home.pid() is not None:
                     if await self._is_up(home):
-                        self._want(home, spec)
+                        await in_thread(self._want, home, spec)
                         return
                     await process.kill(home)
                 await self._make(home, spec, sorted(opened, key=lambda pair: pair[0].index))
@@ -91,17 +92,20 @@ class LocalBackend:
             return await _status(monitor) != "shutdown"
 
     async def _make(self, home: Home, spec: ServerSpec, opened: list[tuple[Plug, Blockdev]]) -> None:
-        home.directory.mkdir(mode=0o700, exist_ok=True)
-        self._guard.own(home.directory)
-        for label, files in spec.config.items():
-            await drive.make(home.drive(label), label, files)
-            self._guard.own(home.drive(label))
-        self._want(home, spec)
+        await in_thread(self._furnish, home, spec)
         try:
             await self._start(home, spec, opened)
         except Fault:
-            self._want(home, spec, power="off")
+            await in_thread(self._want, home, spec, power="off")
             raise
+
+    def _furnish(self, home: Home, spec: ServerSpec) -> None:
+        home.directory.mkdir(mode=0o700, exist_ok=True)
+        self._guard.own(home.directory)
+        for label, files in spec.config.items():
+            drive.make(home.drive(label), label, files)
+            self._guard.own(home.drive(label))
+        self._want(home, spec)
 
     async def _start(self, home: Home, spec: ServerSpec, opened: list[tuple[Plug, Blockdev]]) -> None:
         """By the accelerator that works: where KVM did and a machine does not start, it is tried anew."""
@@ -157,7 +161,7 @@ class LocalBackend:
         wanted = home.wanted()
         if wanted is not None and wanted.power != "off":
             wanted.power = "off"
-            home.want(wanted)
+            await in_thread(home.want, wanted)
         if home.pid() is None:
             return
         with contextlib.suppress(Passing, Refused):
@@ -211,7 +215,7 @@ class LocalBackend:
         async with self._alone(home) as lock_file:
             await self._off(home)
             self._listener.leave(home)
-            home.remove()
+            await in_thread(home.remove)
             flocks.forget(lock_file)
 
     # --- disks ------------------------------------------------------------------------------------
@@ -227,7 +231,7 @@ class LocalBackend:
                 async with connected(home.qmp) as monitor:
                     await disks.plug(monitor, plug, blockdev)
             wanted.disks[plug.volume_id] = Plugged(plug.volume_id, plug.index, plug.generation, plug.read_only)
-            home.want(wanted)
+            await in_thread(home.want, wanted)
 
     async def unplug(
         self, server_id: str, volume_id: str, generation: int, *, patience: float, trail: Trail | None = None
@@ -251,7 +255,7 @@ class LocalBackend:
                         await disks.unplug(monitor, there, patience=patience)
             if known is not None:
                 del wanted.disks[volume_id]
-                home.want(wanted)
+                await in_thread(home.want, wanted)
 
     async def live_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> LocalLiveDisk | None:
         home = self._home(server_id)
@@ -311,7 +315,7 @@ class LocalBackend:
                     return False
                 await disks.drop_nodes(monitor, disk.volume_id)
             del wanted.disks[disk.volume_id]
-            home.want(wanted)
+            await in_thread(home.want, wanted)
         return True
 
     async def _powered_off(self, home: Home) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,28 +12,24 @@ from cyclades.model.errors import Failed
 _KIB = 2880
 
 
-async def make(path: Path, label: str, files: Mapping[str, bytes]) -> None:
-    """Write the drive with these files, by their path on it."""
+def make(path: Path, label: str, files: Mapping[str, bytes]) -> None:
+    """Write the drive with these files, by their path on it. Blocks."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
-    await _run("mkfs.fat", "-n", label, "-C", str(new), str(_KIB))
+    _run("mkfs.fat", "-n", label, "-C", str(new), str(_KIB))
     with tempfile.TemporaryDirectory() as directory:
         for name, content in files.items():
             file = Path(directory, name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         tops = [str(top) for top in sorted(Path(directory).iterdir())]
-        await _run("mcopy", "-s", "-Q", "-i", str(new), *tops, "::")
+        _run("mcopy", "-s", "-Q", "-i", str(new), *tops, "::")
     new.rename(path)
 
 
-async def _run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+def _run(*command: str) -> None:
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
     )
-    _, stderr = await process.communicate()
-    if process.returncode != 0:
-        raise Failed(f"The config drive cannot be made: {stderr.decode('utf-8', 'replace').strip()[-300:]}")
+    if done.returncode != 0:
+        raise Failed(f"The config drive cannot be made: {done.stderr.decode('utf-8', 'replace').strip()[-300:]}")

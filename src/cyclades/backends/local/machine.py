@@ -100,9 +100,7 @@ def device(plug: Plug, node_name: str) -> dict[str, Any]:
 
 def command(qemu: Qemu, home: Home, spec: ServerSpec, opened: list[tuple[Plug, Blockdev]]) -> list[str]:
     """QEMU's command line; to be run in the server's directory, where its sockets are."""
-    kvm = qemu.accelerator == "kvm"
-    words = [] if kvm else ["nice", "-n", "5"]  # the control plane goes before emulated guests
-    words += [qemu.program, "-name", f"guest={spec.server_id},process=cyclades-{spec.server_id[:8]}"]
+    words = [qemu.program, "-name", f"guest={spec.server_id},process=cyclades-{spec.server_id[:8]}"]
     words += ["-machine", f"q35,accel={qemu.accelerator}", "-cpu", cpu_of(qemu.accelerator)]
     words += ["-smp", str(spec.vcpus), "-m", f"{spec.memory}M", "-uuid", spec.server_id]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-sandbox", _SANDBOX]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Row
 
-from cyclades import flocks
+from cyclades import flocks, threads
 from cyclades.model.errors import Failed, Passing
 from cyclades.pools.base import Blockdev
 from cyclades.pools.qcow2.files import LayerFiles, storage_faults
@@ -99,11 +98,6 @@ def blockdev(path: Path) -> Blockdev:
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run what blocks. Cancelled: it has ended when this returns, so that no lock is given up before."""
+    """Run what blocks on the pool's storage, whose refusals are faults of the pool."""
     with storage_faults():
-        work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])
-            raise
+        return await threads.in_thread(function, *args, **kwargs)
