@@ -194,7 +194,7 @@ def addresses(request: Request, row: Row[Any]) -> dict[str, list[dict[str, Any]]
 
 def listed(server_row: Row[Any], attached: Iterable[Row[Any]]) -> list[Row[Any]]:
     """What shows in lists: a root that was booted by `imageRef` does not."""
-    return [row for row in attached if not (row.is_root and server_row.image_id is not None)]
+    return list(attached) if server_row.image_id is None else [row for row in attached if not row.is_root]
 
 
 def _volumes(request: Request, row: Row[Any], attached: Iterable[Row[Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
@@ -10,14 +11,20 @@ _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 
 def micros(moment: int | None) -> str | None:
     """µs since 1970 as Cinder writes it: `YYYY-MM-DDTHH:MM:SS.ffffff`, without a zone."""
-    return None if moment is None else (_EPOCH + timedelta(microseconds=moment)).isoformat(timespec="microseconds")
+    if moment is None:
+        return None
+    whole, part = divmod(moment, 1_000_000)
+    return f"{_text(whole)}.{part:06d}"
 
 
 def seconds(moment: int | None) -> str | None:
     """µs since 1970 as Nova and Glance write it: `YYYY-MM-DDTHH:MM:SSZ`."""
-    if moment is None:
-        return None
-    return (_EPOCH + timedelta(microseconds=moment)).isoformat(timespec="seconds") + "Z"
+    return None if moment is None else _text(moment // 1_000_000) + "Z"
+
+
+@lru_cache(maxsize=8192)  # lists are asked for again and again
+def _text(whole: int) -> str:
+    return (_EPOCH + timedelta(seconds=whole)).isoformat()
 
 
 def parse(text: str) -> int:
