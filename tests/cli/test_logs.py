@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,28 @@ def test_a_request_is_a_line_with_its_id(cloud: Cloud) -> None:
     (line,) = [line for line in lines(cloud) if line["event"] == "request" and line["request_id"] == request_id]
     assert (line["method"], line["status"], line["level"]) == ("POST", 202, "info")
     assert line["project"]
+
+
+def test_the_operation_of_a_request_is_found_by_its_id(cloud: Cloud) -> None:
+    demo = cloud.user()
+    answer = demo.request("POST", "/volume/v3/volumes", {"volume": {"size": 1}})
+    volume_id = answer.json()["volume"]["id"]
+    demo.until_volume(volume_id, "available")
+    request_id = answer.headers["x-openstack-request-id"]
+    (asked, step, done) = [line for line in lines(cloud) if line.get("request_id") == request_id]
+    assert [line["event"] for line in (asked, step, done)] == ["request", "operation.step", "operation.done"]
+    assert (step["kind"], step["step"], step["resource"]) == ("volume_create", "make_disk", f"volume {volume_id}")
+    assert step["operation"] == done["operation"]
+    assert asked["project"] == step["project"] == done["project"]
+
+
+def test_what_libraries_log_has_the_same_form(cloud: Cloud) -> None:
+    with socket.create_connection((cloud.host, cloud.port)) as speaking:
+        speaking.sendall(b"this is not HTTP\r\n\r\n")
+        assert speaking.recv(64).startswith(b"HTTP/1.1 400")
+    (line,) = [line for line in lines(cloud) if line.get("logger") == "uvicorn.error"]
+    assert (line["level"], line["event"]) == ("warning", "Invalid HTTP request received.")
+    assert line["timestamp"]
 
 
 def test_what_fails_unexpectedly_is_there_with_its_trace(cloud: Cloud) -> None:

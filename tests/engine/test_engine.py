@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from cyclades.config import load
 from cyclades.engine import engine as module
@@ -293,3 +295,28 @@ async def _listening(db: Database) -> None:
 
 def test_telling_nobody_says_so(tmp_path: Path) -> None:
     assert wake.tell(tmp_path, "operations") is False
+
+
+async def test_each_line_says_whose_it_is_also_in_the_engine_that_takes_over(world: World, script: Script) -> None:
+    begun, forever = asyncio.Event(), asyncio.Event()
+
+    async def hangs() -> None:
+        begun.set()
+        await forever.wait()
+
+    script.on["one"] = [hangs()]
+    script.on["two"] = [Passing("not yet"), RuntimeError("a defect"), Failed("for good")]
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        async with running(Engine(world, first_pause=0.01)):
+            op_id = await begin(world)
+            async with asyncio.timeout(LIMIT):
+                await begun.wait()
+        async with running(Engine(world, first_pause=0.01)):
+            await ended(world, op_id)
+    mine = [line for line in lines if line["event"].startswith("operation.")]
+    events = {"operation.step", "operation.put-off", "operation.unexpected", "operation.turns-back", "operation.failed"}
+    assert {line["event"] for line in mine} == events
+    for line in mine:
+        assert (line["operation"], line["request_id"], line["kind"]) == (op_id, CALLER.request_id, "script")
+        assert (line["project"], line["resource"]) == (CALLER.project_id, f"volume {op_id}")
+    assert {line["step"] for line in mine} == {"one", "two"}

@@ -72,3 +72,11 @@ async def test_a_caller_that_goes_away_does_not_stop_the_others(database: Databa
     leaving.cancel()
     assert await database.write(_add("staying")) == "staying"
     assert "staying" in await _names(database)
+
+
+def test_an_error_does_not_tell_what_was_to_be_written(database: Database) -> None:
+    statement = sa.text("INSERT INTO no_such_table VALUES (:hash)")
+    with pytest.raises(sa.exc.DBAPIError) as raised:
+        database.write_now(lambda tx: tx.execute(statement, {"hash": "f00ba7"}))
+    assert "no_such_table" in str(raised.value)
+    assert "f00ba7" not in str(raised.value)

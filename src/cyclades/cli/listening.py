@@ -73,6 +73,7 @@ async def serving(app: Any, api: Api, where: socket.socket) -> AsyncIterator[Non
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        reset_contextvars=True,  # what is logged of one request has nothing of another's
         timeout_graceful_shutdown=5,
     )
     config.load()

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 from sqlalchemy import Row
+from structlog.contextvars import bind_contextvars
 
 from cyclades.engine.presence import own_id
 from cyclades.model.errors import Away, Failed, Fault, Passing
@@ -140,15 +141,7 @@ class Engine:
         self.wake()
         if task.cancelled():
             return
-        error = task.exception()
-        if error is None:
-            return
-        if isinstance(error, Exception):
-            # Not a step's failure (those are handled) but our own, or the database's: the lease runs out
-            # and the operation is taken up again.
-            log.error("engine.drive", task=task.get_name(), exc_info=error)
-        else:
-            self._died = error
+        self._died = task.exception() or self._died
 
     async def _heartbeat(self) -> None:
         while True:
@@ -165,6 +158,25 @@ class Engine:
     # --- one operation ----------------------------------------------------------------------------
 
     async def _drive(self, row: Row[Any]) -> None:
+        """In a task of its own, so that every line that is logged meanwhile, here and in pools and backends, says whose
+        it is."""
+        bind_contextvars(
+            operation=row.id,
+            kind=row.kind,
+            request_id=row.request_id,
+            project=row.project_id,
+            resource=f"{row.resource_kind} {row.resource_id}",
+        )
+        try:
+            await self._run(row)
+        except rows.LeaseLost:
+            log.info("operation.lease-lost")
+        except Exception:
+            # Not a step's failure (those are handled) but our own, or the database's: the lease runs out
+            # and the operation is taken up again.
+            log.exception("engine.drive")
+
+    async def _run(self, row: Row[Any]) -> None:
         operation = registry()[row.kind]
         work = Work(
             id=row.id,
@@ -177,12 +189,7 @@ class Engine:
             token=row.lease_token,
             world=self.world,
         )
-        bound = log.bind(operation=row.id, kind=row.kind, request_id=row.request_id, resource=row.resource_id)
-        run = _Run(self, operation, work, row, bound)
-        try:
-            await run.to_the_end()
-        except rows.LeaseLost:
-            bound.info("operation.lease-lost")
+        await _Run(self, operation, work, row).to_the_end()
 
     async def watch(self, phase: Phase, work: Work[Any], step: str, direction: str) -> None:
         if self._watch is not None:
@@ -201,8 +208,8 @@ class _PutOff(Exception):
 class _Run:
     """One claimed operation on its way: forward through its steps, or back through their undos."""
 
-    def __init__(self, engine: Engine, operation: Operation[Any], work: Work[Any], row: Row[Any], log: Any) -> None:
-        self.engine, self.operation, self.work, self.log = engine, operation, work, log
+    def __init__(self, engine: Engine, operation: Operation[Any], work: Work[Any], row: Row[Any]) -> None:
+        self.engine, self.operation, self.work = engine, operation, work
         self.db = work.world.db
         self.step: int = row.step
         self.attempts: int = row.attempts
@@ -235,6 +242,7 @@ class _Run:
             else:
                 self.step += 1
         await self._end("done", None, lambda tx: self.operation.done(tx, self.work))
+        log.info("operation.done")
         return None
 
     async def _back(self) -> None:
@@ -244,7 +252,7 @@ class _Run:
                 try:
                     await self._try(step.name, step.undo, "back")
                 except Fault as fault:
-                    self.log.error("operation.undo-failed", step=step.name, reason=str(fault))
+                    log.error("operation.undo-failed", reason=str(fault))
                     self.reason = f"{self.reason} (Step {step.name} could not be undone: {fault})"
             await self._record(step, self.step - 1)
         await self._give_up(self.reason or "Failed for an unknown reason.")
@@ -252,10 +260,12 @@ class _Run:
     async def _try(self, name: str, function: Callable[[Work[Any]], Awaitable[None]], direction: str) -> None:
         """Run a step or an undo; put the operation off where another try may work, raise `Fault` where not."""
         self.work.enter(name, direction)
+        bind_contextvars(step=name)
         try:
             await self.engine.watch("before", self.work, name, direction)
             await function(self.work)
             await self.engine.watch("after", self.work, name, direction)
+            log.debug("operation.step", direction=direction)
         except rows.LeaseLost:
             raise
         except Away as fault:
@@ -269,7 +279,7 @@ class _Run:
         except Fault:
             raise
         except Exception as error:
-            self.log.exception("operation.unexpected", step=name, direction=direction)
+            log.exception("operation.unexpected", direction=direction)
             reason = f"An internal error; operation {self.work.id} has the details in the log."
             if self.attempts + 1 >= UNEXPECTED_TRIES:
                 raise Failed(reason) from error
@@ -277,7 +287,7 @@ class _Run:
 
     async def _put_off(self, reason: str) -> None:
         pause = self.engine.pause_after(self.attempts)
-        self.log.info("operation.put-off", step=self.step, attempts=self.attempts + 1, reason=reason, seconds=pause)
+        log.info("operation.put-off", attempts=self.attempts + 1, reason=reason, seconds=pause)
         values: dict[str, Any] = {"attempts": self.attempts + 1, "step": self.step}
         if self.direction == "forward":
             values["reason"] = reason
@@ -291,7 +301,7 @@ class _Run:
         await self.engine.watch("recorded", self.work, step.name, self.direction)
 
     async def _turn_back(self, reason: str) -> None:
-        self.log.warning("operation.turns-back", step=self.step, reason=reason)
+        log.warning("operation.turns-back", step=self.operation.steps[self.step].name, reason=reason)
         self.direction, self.reason, self.attempts = "back", reason, 0
         values = {"direction": "back", "reason": reason, "attempts": 0, "step": self.step, "data": self.work.data}
         await self.db.write(lambda tx: rows.record(tx, self.work.id, self.work.token, **values))
@@ -307,7 +317,7 @@ class _Run:
             self.operation.failed(tx, self.work, reason)
             messages.tell(tx, self.work.id, reason)
 
-        self.log.error("operation.failed", reason=reason)
+        log.error("operation.failed", reason=reason)
         await self._end("failed", reason, failed)
 
     async def _end(self, state: str, reason: str | None, write: Callable[[Any], None]) -> None:

@@ -36,6 +36,7 @@ _BUSY_SECONDS = 30
 # PostgreSQL's SQLSTATEs: serialization failure, deadlock, and a unique value that another transaction took after this
 # one had looked (the next try sees it, and refuses with its own words).
 _LOST_RACE = {"40001", "40P01", "23505"}
+_HIDE_PARAMETERS = True  # an error's text, which is logged, has no hashes of passwords and nothing that users wrote
 CHANNEL = "cyclades"  # PostgreSQL's NOTIFY channel
 
 
@@ -212,7 +213,9 @@ class _Postgres:
     def __init__(self, url: sa.URL, threads: int) -> None:
         if url.get_driver_name() != "psycopg":
             url = url.set(drivername="postgresql+psycopg")
-        self.engine = sa.create_engine(url, pool_size=threads, max_overflow=0, pool_pre_ping=True)
+        self.engine = sa.create_engine(
+            url, pool_size=threads, max_overflow=0, pool_pre_ping=True, hide_parameters=_HIDE_PARAMETERS
+        )
         # A read is one statement, or several that need no common moment: no BEGIN and ROLLBACK around it.
         self._read_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="postgres")
@@ -251,6 +254,7 @@ def _sqlite_engine(url: sa.URL, begin: str, *, query_only: bool = False) -> Engi
         url,
         poolclass=sa.NullPool,
         json_deserializer=msgspec.json.decode,
+        hide_parameters=_HIDE_PARAMETERS,
         connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
     )
 

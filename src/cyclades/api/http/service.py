@@ -18,6 +18,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from cyclades.api.http import bodies
 from cyclades.api.http.bodies import Body, Schema
@@ -318,6 +319,8 @@ class _Exchange:
         if request.method == "POST":
             check_key(self.headers)
         request.body = value
+        project_id = request.claims.project_id if request.claims else None
+        bind_contextvars(request_id=self.request_id, project=project_id)  # on what the handler has logged
         result = await route.handler(request)
         answer = result if isinstance(result, Answer) else Answer(route.status, result)
         if request.answer_headers:

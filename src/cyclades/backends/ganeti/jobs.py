@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +129,8 @@ class Jobs:
             waiting = self._waiting[job_id] = _Waiting()
             self._more.set()
         if self._follower is None or self._follower.done():
-            self._follower = asyncio.create_task(self._follow(), name="ganeti-jobs")
+            # It serves all operations: what it logs is not of the one that came first.
+            self._follower = asyncio.create_task(self._follow(), name="ganeti-jobs", context=Context())
         return await asyncio.shield(waiting.end)
 
     async def _follow(self) -> None:

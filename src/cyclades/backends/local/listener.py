@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import Context
 from typing import Any
 
 import structlog
@@ -48,7 +49,10 @@ class Listener:
         """Listen to a server, if that is not done yet."""
         task = self._tasks.get(home.server_id)
         if task is None or task.done():
-            self._tasks[home.server_id] = asyncio.create_task(self._listen(home), name=f"listen:{home.server_id}")
+            listening = self._listen(home)
+            # It outlives the operation that it may be called from: what it logs is not of that one.
+            task = asyncio.create_task(listening, name=f"listen:{home.server_id}", context=Context())
+            self._tasks[home.server_id] = task
 
     def leave(self, home: Home) -> None:
         """The server is deleted."""
