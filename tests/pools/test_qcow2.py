@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,19 @@ async def test_two_that_stand_on_each_other_go_at_once(
     await pool.delete(S)
     assert layer_rows(database) == set()
     assert await pool.tidy() == []
+
+
+async def test_many_snapshots_of_a_volume_go_at_once(pool: Qcow2Pool, twin: Qcow2Pool, tmp_path: Path) -> None:
+    """Each layer is merged with the next one while the one below it is merged with it."""
+    await pool.create(A, MIB)
+    snapshots = [snapshot_disk(f"{number:032}") for number in range(8)]
+    for number, name in enumerate(snapshots):
+        await write(pool, A, number * KIB, KIB, number + 1)
+        await pool.snapshot(A, name, at_rest)
+    await asyncio.gather(*((pool, twin)[number % 2].delete(name) for number, name in enumerate(snapshots)))
+    await pool.tidy()
+    expected = b"".join(bytes([number + 1]) * KIB for number in range(len(snapshots)))
+    assert await content(pool, A, tmp_path) == expected.ljust(MIB, b"\0")
 
 
 async def test_tidy_removes_only_strangers(pool: Qcow2Pool, directory: Path) -> None:

@@ -98,6 +98,8 @@ async def _merge(layers: Layers, held: AsyncExitStack, lower_id: str, upper_id: 
     if volume is not None:
         fds.append(await held.enter_async_context(layers.hold_disk(volume.name, patience=_PATIENCE)))
     fds.append(await held.enter_async_context(layers.hold_layer(upper_id, patience=_PATIENCE)))
+    # What lies below the lower layer stays as it is, too: it may be merged itself, as the upper one.
+    fds.append(await held.enter_async_context(layers.hold_layer(lower_id, shared=True, patience=_PATIENCE)))
     pair = await layers.db.read(lambda tx: _pair(tx, lower_id, upper_id, None if volume is None else volume.name))
     if pair is None:
         return False
