@@ -320,3 +320,29 @@ async def test_each_line_says_whose_it_is_also_in_the_engine_that_takes_over(wor
         assert (line["operation"], line["request_id"], line["kind"]) == (op_id, CALLER.request_id, "script")
         assert (line["project"], line["resource"]) == (CALLER.project_id, f"volume {op_id}")
     assert {line["step"] for line in mine} == {"one", "two"}
+
+
+async def test_an_engine_that_cannot_look_for_work_does_not_live(
+    world: World, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(world, idle=0.01)
+    async with running(engine):
+        await ended(world, await begin(world))
+        assert engine.lives()
+
+        tries, again = 0, asyncio.Event()
+
+        async def broken(change: object) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 2:
+                again.set()
+            raise RuntimeError("no database")
+
+        monkeypatch.setattr(module, "_LATE", 0.0)
+        monkeypatch.setattr(world.db, "write", broken)
+        engine.wake()
+        async with asyncio.timeout(LIMIT):
+            await again.wait()
+        assert not engine.lives()
+        monkeypatch.undo()

@@ -8,7 +8,8 @@ from typing import Any
 from cyclades.api.http.errors import fault_body, general_code
 from cyclades.api.http.openapi import document
 from cyclades.api.http.request import Request
-from cyclades.api.http.service import Service, Shared
+from cyclades.api.http.service import Answer, Service, Shared
+from cyclades.monitoring.readiness import Readiness
 
 Application = Callable[..., Awaitable[None]]
 
@@ -16,8 +17,8 @@ _DOCUMENT = "/openapi.json"
 
 
 def application(services: Sequence[Service], shared: Shared) -> Application:
-    """The ASGI application that serves `services`, the OpenAPI document of each, and `/healthz`."""
-    rest = _rest(services).asgi(shared)
+    """The ASGI application that serves `services`, the OpenAPI document of each, `/healthz` and `/readyz`."""
+    rest = _rest(services, Readiness(shared.db, shared.keys, shared.engine_lives)).asgi(shared)
     # A prefix may begin with another's (`/volume/v3`, `/volume`): the longer one is asked first.
     by_length = sorted(services, key=lambda service: -len(service.prefix))
     placed = [(service.prefix, service.asgi(shared)) for service in by_length]
@@ -36,13 +37,17 @@ def application(services: Sequence[Service], shared: Shared) -> Application:
     return whole
 
 
-def _rest(services: Sequence[Service]) -> Service:
+def _rest(services: Sequence[Service], readiness: Readiness) -> Service:
     """What is of no service."""
     rest = Service("cyclades", "", versions=None, code_of=general_code, body_of=fault_body)
 
     @rest.route("GET", "/healthz", who="anyone")
     async def health(_request: Request) -> dict[str, str]:
         return {"status": "ok"}
+
+    @rest.route("GET", "/readyz", who="anyone", also=(503,))
+    async def ready(_request: Request) -> Answer:
+        return Answer(*await readiness.answer())
 
     def add(service: Service) -> None:
         @rest.route("GET", service.prefix + _DOCUMENT, who="anyone")

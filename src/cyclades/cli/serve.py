@@ -117,12 +117,13 @@ async def _until_told(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.told)
     async with contextlib.AsyncExitStack() as running:
+        own: Engine | None = None
         await running.enter_async_context(wake.hearing(db, settings.data))
         if with_engine:
             loop.add_signal_handler(signal.SIGUSR1, db.publish, schedule.SIGNAL)
-            await running.enter_async_context(_engine(settings, db, stopping))
+            own = await running.enter_async_context(_engine(settings, db, stopping))
         if where is not None:
-            await running.enter_async_context(_api(settings, db, where, stopping))
+            await running.enter_async_context(_api(settings, db, where, own, stopping))
             print(f"Cyclades is ready at {settings.public_url} (credentials in {settings.data})", flush=True)
         else:
             print("The engine is ready.", flush=True)
@@ -131,7 +132,7 @@ async def _until_told(
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> AsyncIterator[World]:
+async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> AsyncIterator[Engine]:
     world, backends = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()
@@ -153,21 +154,24 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
     work.append(follow_clusters(db, Keys(settings.key_dir), backends, beside))
     try:
         async with _together(work, stopping):
-            yield world
+            yield engine
     finally:
         for backend in world.backends.values():
             await backend.close()
 
 
 @asynccontextmanager
-async def _api(settings: Settings, db: Database, where: socket.socket, stopping: _Stopping) -> AsyncIterator[None]:
+async def _api(
+    settings: Settings, db: Database, where: socket.socket, own: Engine | None, stopping: _Stopping
+) -> AsyncIterator[None]:
+    """`own` is the engine of this process, if it has one."""
     revocations = Revocations(db)
     await revocations.refresh()
     await image_upload.recover(db, settings, alone=db.is_sqlite)
     keys = Keys(settings.key_dir)
     tokens = Tokens(keys, revocations, seconds=settings.identity.token_seconds)
     logins = Logins(settings.identity)
-    app = application(SERVICES, Shared(db, settings, keys, tokens, logins))
+    app = application(SERVICES, Shared(db, settings, keys, tokens, logins, own.lives if own else None))
     try:
         work = [
             revocations.follow(),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from cyclades.store.schema import now
 
 PASSING_TRIES = 12  # of a step that says "may work in a moment": about two minutes with the pauses below
 UNEXPECTED_TRIES = 3  # of a step that raised what no step should
+_LATE = 60.0  # seconds after the time of its next look at the table when an engine no longer counts as alive
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds between tries, doubled each time
 
 log = structlog.get_logger("cyclades.engine")
@@ -66,6 +68,11 @@ class Engine:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._claim: asyncio.Future[list[Row[Any]]] | None = None
         self._died: BaseException | None = None
+        self._looked_at = time.monotonic()
+
+    def lives(self) -> bool:
+        """Whether it has looked at the table as it should."""
+        return time.monotonic() - self._looked_at < self._idle + _LATE
 
     def wake(self) -> None:
         """Look at the table now."""
@@ -84,6 +91,7 @@ class Engine:
                 try:
                     await self._take()
                     pause = await self._pause()
+                    self._looked_at = time.monotonic()
                 except Exception:
                     log.exception("engine.database")
                     pause = 1.0

@@ -8,6 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from cyclades.store.database import Tx
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _KEPT = sa.table("alembic_version", sa.column("version_num"))
@@ -25,6 +27,12 @@ def known() -> list[str]:
 def newest() -> str:
     """The revision that this program needs."""
     return known()[-1]
+
+
+def revision(tx: Tx) -> str | None:
+    """The revision of a database that has tables."""
+    found: str | None = tx.execute(sa.select(_KEPT.c.version_num)).scalar()
+    return found
 
 
 def revision_of(engine: Engine) -> str | None:

@@ -90,13 +90,15 @@ class Route:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all services of a process work with. Only Identity needs `logins`."""
+    """What all services of a process work with. Only Identity needs `logins`. `engine_lives` is for a process that has
+    an engine, too."""
 
     db: Database
     settings: Settings
     keys: Keys
     tokens: Tokens
     logins: Logins | None = None
+    engine_lives: Callable[[], bool] | None = None
 
 
 class Service:
