@@ -30,6 +30,18 @@ _DISK = sa.select(
     layer.c.state,
     _HALF.label("half"),  # a snapshot whose volume did not let go of the layer yet
 ).join(layer, layer.c.id == pool_disk.c.layer_id)
+
+
+def _chain() -> sa.Select[Any]:
+    steps = sa.select(layer.c.id, layer.c.parent_id, sa.literal(0).label("height"))
+    walk = steps.where(layer.c.id == sa.bindparam("id")).cte("walk", recursive=True)
+    below = sa.select(layer.c.id, layer.c.parent_id, walk.c.height + 1).join(walk, layer.c.id == walk.c.parent_id)
+    walk = walk.union_all(below)
+    return sa.select(layer).join(walk, walk.c.id == layer.c.id).order_by(walk.c.height)
+
+
+_CHAIN = _chain()
+_BY_ID = sa.select(layer).where(layer.c.id == sa.bindparam("id"))
 _FIND = _DISK.where(pool_disk.c.pool == sa.bindparam("pool"), pool_disk.c.name == sa.bindparam("name"))
 
 
@@ -59,7 +71,7 @@ def promised(tx: Tx, pool: str) -> int:
 
 
 def get(tx: Tx, layer_id: str) -> Row[Any] | None:
-    return tx.execute(sa.select(layer).where(layer.c.id == layer_id)).one_or_none()
+    return tx.execute(_BY_ID, {"id": layer_id}).one_or_none()
 
 
 def hold(tx: Tx, layer_id: str) -> Row[Any] | None:
@@ -69,11 +81,7 @@ def hold(tx: Tx, layer_id: str) -> Row[Any] | None:
 
 def chain(tx: Tx, layer_id: str) -> list[Row[Any]]:
     """A layer and those below it, the top first."""
-    steps = sa.select(layer.c.id, layer.c.parent_id, sa.literal(0).label("height")).where(layer.c.id == layer_id)
-    walk = steps.cte("walk", recursive=True)
-    below = sa.select(layer.c.id, layer.c.parent_id, walk.c.height + 1).join(walk, layer.c.id == walk.c.parent_id)
-    walk = walk.union_all(below)
-    return list(tx.execute(sa.select(layer).join(walk, walk.c.id == layer.c.id).order_by(walk.c.height)).all())
+    return list(tx.execute(_CHAIN, {"id": layer_id}).all())
 
 
 def children(tx: Tx, layer_id: str) -> list[Row[Any]]:
