@@ -178,6 +178,9 @@ def _backend(books: _Books, name: str, seen: dict[str, Any]) -> list[Difference]
         if there is None:
             found.append(Difference(f"server {server_id}", f"is {row.status}, backend {name} does not have it"))
             continue
+        if there.power == "unknown":
+            found.append(Difference(f"server {server_id}", f"cannot be looked at on backend {name}"))
+            continue
         if (there.power == "running") != (row.status == "ACTIVE"):
             found.append(Difference(f"server {server_id}", f"is {row.status}, backend {name} shows it {there.power}"))
         disks, due = {disk.volume_id for disk in there.disks}, by_server.get(server_id, set())

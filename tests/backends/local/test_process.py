@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from tests.backends.conftest import USER
+from tests.backends.contract import disks_of
 from tests.backends.ground import Ground, until
 from tests.backends.other_process import Place
 from tests.pools.disk_io import open_elsewhere
 
 from cyclades.backends.base import Nic
-from cyclades.backends.local import LocalBackend, machine, process
+from cyclades.backends.local import LocalBackend, machine, process, qmp
 from cyclades.backends.local.home import Home
 from cyclades.backends.local.process import Guard
 from cyclades.model.errors import Failed, Passing
@@ -72,6 +74,19 @@ async def test_it_outlives_us_and_is_reaped(ground: Ground, pid: Pid) -> None:
         return not Path(f"/proc/{number}").exists()
 
     await until(gone)
+
+
+async def test_one_that_hangs_hides_no_other(ground: Ground, pid: Pid, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, runs = await ground.running(), await ground.running()
+    number = pid(hangs.server_id)
+    os.kill(number, signal.SIGSTOP)
+    try:
+        monkeypatch.setattr(qmp, "CONNECT_SECONDS", 0.5)
+        assert await ground.seen(runs.server_id) == ("running", disks_of(runs))
+        seen = {one.server_id: one.power for one in await ground.backend.servers()}
+    finally:
+        os.kill(number, signal.SIGCONT)
+    assert seen == {hangs.server_id: "unknown", runs.server_id: "running"}
 
 
 async def test_a_forward_that_is_taken(ground: Ground, home: HomeOf) -> None:

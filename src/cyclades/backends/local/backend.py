@@ -293,7 +293,14 @@ class LocalBackend:
         return SeenServer(server_id, power, tuple(seen))  # type: ignore[arg-type]
 
     async def servers(self) -> list[SeenServer]:
-        return [await self.look(home.server_id) for home in self._homes() if home.wanted() is not None]
+        return [await self._seen(home) for home in self._homes() if home.wanted() is not None]
+
+    async def _seen(self, home: Home) -> SeenServer:
+        """One that cannot be looked at in this moment hides none of the others."""
+        try:
+            return await self.look(home.server_id)
+        except Passing:
+            return SeenServer(home.server_id, "unknown", ())
 
     async def capacity(self) -> Capacity:
         return await capacity.of_this_machine(self._program)
