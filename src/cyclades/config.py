@@ -127,6 +127,25 @@ class EngineSettings(_Section):
     reconcile_seconds: Annotated[float, msgspec.Meta(ge=0)] = 3600.0
 
 
+_MONTH = 30 * 24 * 3600.0
+
+
+class Housekeeping(_Section):
+    """How long what is over is kept. `deleted_seconds`: deleted volumes, snapshots, servers and so on, for clients that ask
+    for changes, and for an account of what was used. `operation_seconds`: operations that have ended, which a server's
+    history is made of."""
+
+    deleted_seconds: Annotated[float, _Positive] = 3 * _MONTH
+    operation_seconds: Annotated[float, _Positive] = 3 * _MONTH
+
+
+class Monitoring(_Section):
+    """Where a process serves `/metrics`, `/healthz` and `/readyz` to whoever can reach the address; port 0: nowhere."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+
+
 class Settings(_Section):
     """`data` is the directory of everything that is not in the database."""
 
@@ -138,6 +157,8 @@ class Settings(_Section):
     limits: Limits = msgspec.field(default_factory=Limits)
     compute: Compute = msgspec.field(default_factory=Compute)
     engine: EngineSettings = msgspec.field(default_factory=EngineSettings)
+    monitoring: Monitoring = msgspec.field(default_factory=Monitoring)
+    housekeeping: Housekeeping = msgspec.field(default_factory=Housekeeping)
     pools: tuple[PoolSettings, ...] = (PoolSettings(name="local"),)
     providers: tuple[ProviderSettings, ...] = ()
     backends: tuple[BackendSettings, ...] = (BackendSettings(name="local"),)

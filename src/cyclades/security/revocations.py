@@ -71,7 +71,7 @@ class Revocations:
                 try:
                     await self.refresh()
                     if time.monotonic() - forgot_at > _FORGET_EVERY:
-                        await self._forget()
+                        self._forget()
                         forgot_at = time.monotonic()
                 except Exception as error:  # whatever is wrong with the database, it may pass
                     log.warning("revocations.unread", reason=str(error))
@@ -82,7 +82,6 @@ class Revocations:
         finally:
             silence()
 
-    async def _forget(self) -> None:
+    def _forget(self) -> None:
         moment = now()
         self._known = {key: value for key, value in self._known.items() if value[1] > moment}
-        await self._db.write(rows.forget_expired)

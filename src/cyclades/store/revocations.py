@@ -46,7 +46,3 @@ def after(tx: Tx, seen: int) -> list[Row[Any]]:
     """Those committed after the id `seen` that still matter, oldest first."""
     wanted = sa.select(revocation).where(revocation.c.id > seen, revocation.c.expires_at > now())
     return list(tx.execute(wanted.order_by(revocation.c.id)).all())
-
-
-def forget_expired(tx: Tx) -> None:
-    tx.execute(revocation.delete().where(revocation.c.expires_at <= now()))

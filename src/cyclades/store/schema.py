@@ -50,6 +50,12 @@ def _alive(name: str, *columns: str | sa.TextClause, unique: bool = False) -> In
     return Index(name, *columns, unique=unique, sqlite_where=alive, postgresql_where=alive)
 
 
+def _ended(name: str, column: str = "deleted_at") -> Index:
+    """An index over the rows that are to be forgotten some day, the oldest first (housekeeping)."""
+    ended = sa.text(f"{column} IS NOT NULL")
+    return Index(name, column, "id", sqlite_where=ended, postgresql_where=ended)
+
+
 # --- identity -------------------------------------------------------------------------------------
 
 domain = Table(
@@ -200,6 +206,7 @@ image = Table(
     *_times(),
     _alive("ix_image_project_alive", "project_id", "created_at", "id"),
     _alive("ix_image_visibility_alive", "visibility", "created_at", "id"),
+    _ended("ix_image_deleted"),
 )
 
 # A project that may use a `shared` image. status: "pending", "accepted", "rejected".
@@ -289,6 +296,7 @@ volume = Table(
     _alive("ix_volume_project_alive", "project_id", "created_at", "id"),
     _alive("ix_volume_alive", "created_at", "id"),
     _alive("ix_volume_project_name_alive", "project_id", _BY_NAME, "id"),
+    _ended("ix_volume_deleted"),
 )
 
 # `server_id` is one of our servers, `host_name` then its backend. An attachment without it is a client's own, of the
@@ -315,10 +323,11 @@ attachment = Table(
     Column("attached_at", Time),
     Column("operation_id", Id),
     *_times(),
-    _alive("ix_attachment_volume_alive", "volume_id"),
+    Index("ix_attachment_volume", "volume_id", "deleted_at"),
     _alive("ix_attachment_project_alive", "project_id", "created_at", "id"),
     _alive("uq_attachment_server_disk_index_alive", "server_id", "disk_index", unique=True),
     Index("ix_attachment_server", "server_id"),
+    _ended("ix_attachment_deleted"),
 )
 
 snapshot = Table(
@@ -340,8 +349,9 @@ snapshot = Table(
     *_times(),
     _alive("ix_snapshot_project_alive", "project_id", "created_at", "id"),
     _alive("ix_snapshot_project_name_alive", "project_id", _BY_NAME, "id"),
-    _alive("ix_snapshot_volume_alive", "volume_id"),
+    Index("ix_snapshot_volume", "volume_id", "deleted_at"),
     _alive("ix_snapshot_alive", "created_at", "id"),
+    _ended("ix_snapshot_deleted"),
 )
 
 # A volume on its way to whoever has the key. `key_hash` is a SHA-256: the key is random and long.
@@ -359,6 +369,8 @@ transfer = Table(
     *_times(),
     _alive("ix_transfer_project_alive", "project_id", "created_at", "id"),
     _alive("uq_transfer_volume_alive", "volume_id", unique=True),
+    Index("ix_transfer_volume", "volume_id"),
+    _ended("ix_transfer_deleted"),
 )
 
 # --- compute --------------------------------------------------------------------------------------
@@ -429,6 +441,7 @@ server = Table(
     _alive("ix_server_project_alive", "project_id", "created_at", "id"),
     _alive("ix_server_alive", "created_at", "id"),
     _alive("uq_server_nic_alive", "backend", "nic_number", unique=True),
+    _ended("ix_server_deleted"),
 )
 
 # --- operations -----------------------------------------------------------------------------------
@@ -468,6 +481,7 @@ operation = Table(
         sqlite_where=sa.text("ended_at IS NULL"),
         postgresql_where=sa.text("ended_at IS NULL"),
     ),
+    _ended("ix_operation_ended", "ended_at"),
 )
 
 message = Table(
@@ -484,6 +498,7 @@ message = Table(
     Column("expires_at", Time, nullable=False),
     Index("ix_message_project", "project_id", "created_at", "id"),
     Index("ix_message_resource", "resource_id"),
+    Index("ix_message_expires", "expires_at", "id"),
 )
 
 # What became of a project's resource, in the order of commits. change: "created", "updated", "deleted".
