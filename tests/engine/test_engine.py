@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from prometheus_client import generate_latest
 from structlog.testing import capture_logs
+from tests.monitoring.figures import samples, value
 
 from cyclades.config import load
 from cyclades.engine import engine as module
@@ -19,6 +21,7 @@ from cyclades.engine import wake
 from cyclades.engine.engine import PASSING_TRIES, UNEXPECTED_TRIES, Engine
 from cyclades.model.caller import Caller
 from cyclades.model.errors import Away, Failed, Passing
+from cyclades.monitoring.metrics import Metrics
 from cyclades.operations.base import Operation, Step, Work, World, new_id, submit
 from cyclades.store import operations as rows
 from cyclades.store import schema
@@ -346,3 +349,22 @@ async def test_an_engine_that_cannot_look_for_work_does_not_live(
             await again.wait()
         assert not engine.lives()
         monkeypatch.undo()
+
+
+async def test_steps_and_ends_are_counted(world: World, script: Script) -> None:
+    script.on["two"] = [Passing("not yet"), Failed("for good")]
+    metrics = Metrics(world.db)
+    async with running(Engine(world, first_pause=0.01, metrics=metrics)):
+        await ended(world, await begin(world))
+        script.log.clear()
+        await ended(world, await begin(world))
+    found = samples(generate_latest(metrics.registry).decode())
+
+    def steps(step: str, direction: str, outcome: str) -> float | None:
+        by = {"kind": "script", "step": step, "direction": direction, "outcome": outcome}
+        return value(found, "operation_step_seconds_count", **by)
+
+    assert (steps("one", "forward", "done"), steps("one", "back", "done")) == (2, 1)
+    assert [steps("two", "forward", outcome) for outcome in ("done", "put-off", "failed")] == [1, 1, 1]
+    assert value(found, "operation_seconds_count", kind="script", outcome="failed") == 1
+    assert value(found, "operation_seconds_count", kind="script", outcome="done") == 1

@@ -11,7 +11,6 @@ from cyclades.backends.ganeti.survey import fingerprint
 from cyclades.cli.output import Fields, moment
 from cyclades.cli.resource import Resource, Where
 from cyclades.config import Settings
-from cyclades.model.presence import is_up
 from cyclades.operations import placement
 from cyclades.operations.placement import Host
 from cyclades.store import clusters
@@ -37,7 +36,7 @@ def _fields(host: Host, cluster: Row[Any] | None, servers: int) -> Fields:
     return {
         "name": host.name,
         "kind": "ganeti" if host.is_cluster else "local",
-        "state": _state(host),
+        "state": host.state(now()),
         "enabled": found is None or found.enabled,
         "servers": servers,
         "memory_free": None if found is None else found.memory_free,
@@ -59,14 +58,6 @@ def _fields(host: Host, cluster: Row[Any] | None, servers: int) -> Fields:
         "created_at": None if cluster is None else moment(cluster.created_at),
         "updated_at": None if cluster is None else moment(cluster.updated_at),
     }
-
-
-def _state(host: Host) -> str:
-    if host.offline:
-        return "offline"
-    if host.found is None or not host.found.seen_at:
-        return "unseen"
-    return "up" if is_up(host.found.seen_at, now()) and host.found.problem is None else "down"
 
 
 BACKEND = Resource(

@@ -41,32 +41,33 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def bound(api: Api) -> Iterator[socket.socket]:
+def bound(host: str, port: int) -> Iterator[socket.socket]:
     """A socket at the address and port, which nobody else has from now on. Who connects waits."""
     try:
         family, kind, number, _, address = socket.getaddrinfo(
-            api.host, api.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         made = socket.socket(family, kind, number)
     except OSError as error:
-        raise Refused(f"{api.host} is no address of this machine: {error.strerror}.") from error
+        raise Refused(f"{host} is no address of this machine: {error.strerror}.") from error
     with made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind(address)
             made.listen()  # with SO_REUSEADDR only this shows that somebody else has it
         except OSError as error:
-            raise Refused(f"Cannot listen on {api.host}:{api.port}: {error.strerror}.") from error
+            raise Refused(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
         yield made
 
 
 @asynccontextmanager
-async def serving(app: Any, api: Api, where: socket.socket) -> AsyncIterator[None]:
-    """Inside, `app` answers requests at `where`. Signals are left to the process, which has more to stop in order."""
+async def serving(app: Any, where: socket.socket, tls: Api | None = None) -> AsyncIterator[None]:
+    """Inside, `app` answers requests at `where`, with the certificate of `tls` if that has one. Signals are left to the
+    process, which has more to stop in order."""
     config = uvicorn.Config(
         app,
-        ssl_certfile=str(api.tls_cert) if api.tls_cert else None,
-        ssl_keyfile=str(api.tls_key) if api.tls_key else None,
+        ssl_certfile=str(tls.tls_cert) if tls and tls.tls_cert else None,
+        ssl_keyfile=str(tls.tls_key) if tls and tls.tls_key else None,
         http="httptools",
         lifespan="off",
         log_config=None,

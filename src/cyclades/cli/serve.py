@@ -27,6 +27,10 @@ from cyclades.engine import world as assembly
 from cyclades.engine.backends import follow_clusters
 from cyclades.engine.engine import Engine
 from cyclades.engine.housekeeping import keep_house
+from cyclades.monitoring.cloud import CloudCollector
+from cyclades.monitoring.metrics import Metrics
+from cyclades.monitoring.pages import Pages
+from cyclades.monitoring.readiness import Readiness
 from cyclades.operations import image_upload
 from cyclades.operations.base import World
 from cyclades.reconcile import schedule
@@ -53,7 +57,7 @@ def up(settings: Settings) -> None:
     """Run everything in this process until it is told to stop."""
     logs.configure(settings.log_level)
     listening.check(settings.api)
-    with alone_in(settings.data), listening.bound(settings.api) as where:
+    with alone_in(settings.data), listening.bound(settings.api.host, settings.api.port) as where:
         assembly.make_directories(settings)
         with database.opened(settings, make=True) as db:
             _, copy = database.upgrade(db)
@@ -68,7 +72,7 @@ def api(settings: Settings) -> None:
     logs.configure(settings.log_level)
     listening.check(settings.api)
     _check_apart(settings)
-    with listening.bound(settings.api) as where, database.opened(settings) as db:
+    with listening.bound(settings.api.host, settings.api.port) as where, database.opened(settings) as db:
         database.require_current(db)
         assembly.make_directories(settings)
         first_start.prepare(db, settings)
@@ -116,14 +120,22 @@ async def _until_told(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.told)
+    watched = settings.monitoring
     async with contextlib.AsyncExitStack() as running:
-        own: Engine | None = None
+        own, metrics = None, None
+        if watched.port:
+            watched_at = running.enter_context(listening.bound(watched.host, watched.port))
+            metrics = Metrics(db, CloudCollector(db, settings))
         await running.enter_async_context(wake.hearing(db, settings.data))
         if with_engine:
             loop.add_signal_handler(signal.SIGUSR1, db.publish, schedule.SIGNAL)
-            own = await running.enter_async_context(_engine(settings, db, stopping))
+            own = await running.enter_async_context(_engine(settings, db, metrics, stopping))
+        if metrics is not None:
+            pages = Pages(metrics, Readiness(db, Keys(settings.key_dir), own.lives if own else None))
+            running.callback(pages.close)
+            await running.enter_async_context(listening.serving(pages, watched_at))
         if where is not None:
-            await running.enter_async_context(_api(settings, db, where, own, stopping))
+            await running.enter_async_context(_api(settings, db, where, own, metrics, stopping))
             print(f"Cyclades is ready at {settings.public_url} (credentials in {settings.data})", flush=True)
         else:
             print("The engine is ready.", flush=True)
@@ -132,11 +144,13 @@ async def _until_told(
 
 
 @asynccontextmanager
-async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> AsyncIterator[Engine]:
+async def _engine(
+    settings: Settings, db: Database, metrics: Metrics | None, stopping: _Stopping
+) -> AsyncIterator[Engine]:
     world, backends = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()
-    engine = Engine(world, alone=db.is_sqlite)
+    engine = Engine(world, alone=db.is_sqlite, metrics=metrics)
     work: list[Coroutine[Any, Any, Any]] = [
         engine.run(),
         keep_house(db, settings),
@@ -162,7 +176,12 @@ async def _engine(settings: Settings, db: Database, stopping: _Stopping) -> Asyn
 
 @asynccontextmanager
 async def _api(
-    settings: Settings, db: Database, where: socket.socket, own: Engine | None, stopping: _Stopping
+    settings: Settings,
+    db: Database,
+    where: socket.socket,
+    own: Engine | None,
+    metrics: Metrics | None,
+    stopping: _Stopping,
 ) -> AsyncIterator[None]:
     """`own` is the engine of this process, if it has one."""
     revocations = Revocations(db)
@@ -171,14 +190,15 @@ async def _api(
     keys = Keys(settings.key_dir)
     tokens = Tokens(keys, revocations, seconds=settings.identity.token_seconds)
     logins = Logins(settings.identity)
-    app = application(SERVICES, Shared(db, settings, keys, tokens, logins, own.lives if own else None))
+    shared = Shared(db, settings, keys, tokens, logins, own.lives if own else None, metrics)
+    app = application(SERVICES, shared)
     try:
         work = [
             revocations.follow(),
             image_upload.keep_recovering(db, settings),
             presence.be_seen(db, "api", presence.own_id()),
         ]
-        async with _together(work, stopping), listening.serving(app, settings.api, where):
+        async with _together(work, stopping), listening.serving(app, where, settings.api):
             yield
     finally:
         logins.close()

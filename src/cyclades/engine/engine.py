@@ -22,7 +22,8 @@ from structlog.contextvars import bind_contextvars
 
 from cyclades.engine.presence import own_id
 from cyclades.model.errors import Away, Failed, Fault, Passing
-from cyclades.operations.base import Operation, Step, Work, World, registry
+from cyclades.monitoring.metrics import Metrics
+from cyclades.operations.base import CANCELLED, Operation, Step, Work, World, registry
 from cyclades.store import messages
 from cyclades.store import operations as rows
 from cyclades.store.schema import now
@@ -54,6 +55,7 @@ class Engine:
         idle: float | None = None,
         first_pause: float = FIRST_PAUSE,
         watch: Watch | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.world = world
         self.owner = own_id()
@@ -64,6 +66,7 @@ class Engine:
         self._idle = settings.idle_seconds if idle is None else idle
         self._first_pause = first_pause
         self._watch = watch
+        self.metrics = metrics
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._claim: asyncio.Future[list[Row[Any]]] | None = None
@@ -221,6 +224,7 @@ class _Run:
         self.db = work.world.db
         self.step: int = row.step
         self.attempts: int = row.attempts
+        self.asked_at: int = row.created_at
         self.direction: str = row.direction
         self.reason: str | None = row.reason if row.direction == "back" else None
 
@@ -237,7 +241,7 @@ class _Run:
         steps = self.operation.steps
         while self.step < len(steps):
             if await self._is_cancelled():
-                return await self._turn_back("Cancelled, because the resource is being deleted or reset.")
+                return await self._turn_back(CANCELLED)
             step = steps[self.step]
             try:
                 await self._try(step.name, step.do, "forward")
@@ -269,29 +273,38 @@ class _Run:
         """Run a step or an undo; put the operation off where another try may work, raise `Fault` where not."""
         self.work.enter(name, direction)
         bind_contextvars(step=name)
+        begun, outcome = time.monotonic(), "left"
         try:
             await self.engine.watch("before", self.work, name, direction)
             await function(self.work)
             await self.engine.watch("after", self.work, name, direction)
+            outcome = "done"
             log.debug("operation.step", direction=direction)
         except rows.LeaseLost:
             raise
         except Away as fault:
+            outcome = "put-off"
             # Not counted against the tries of a step that is merely busy.
             self.attempts = min(self.attempts, PASSING_TRIES // 2)
             await self._put_off(str(fault))
         except Passing as fault:
+            outcome = "put-off"
             if self.attempts + 1 >= PASSING_TRIES:
                 raise Failed(str(fault)) from fault
             await self._put_off(str(fault))
         except Fault:
+            outcome = "failed"
             raise
         except Exception as error:
+            outcome = "unexpected"
             log.exception("operation.unexpected", direction=direction)
             reason = f"An internal error; operation {self.work.id} has the details in the log."
             if self.attempts + 1 >= UNEXPECTED_TRIES:
                 raise Failed(reason) from error
             await self._put_off(reason)
+        finally:
+            if self.engine.metrics is not None:
+                self.engine.metrics.step(self.work.kind, name, direction, outcome, time.monotonic() - begun)
 
     async def _put_off(self, reason: str) -> None:
         pause = self.engine.pause_after(self.attempts)
@@ -335,4 +348,6 @@ class _Run:
 
         await self.db.write(end)
         self.direction = "ended"
+        if self.engine.metrics is not None:
+            self.engine.metrics.operation(self.work.kind, state, (now() - self.asked_at) / 1_000_000)
         await self.engine.watch("recorded", self.work, "end", state)

@@ -42,6 +42,14 @@ class Host:
         problem: str | None = self.found.problem
         return problem
 
+    def state(self, moment: int) -> str:
+        """offline, unseen, up or down."""
+        if self.offline:
+            return "offline"
+        if self.found is None or not self.found.seen_at:
+            return "unseen"
+        return "up" if is_up(self.found.seen_at, moment) and self.found.problem is None else "down"
+
     def unreached(self, tx: Tx, row: Row[Any]) -> str | None:
         """Why a server here cannot have the volume; None if it can."""
         return _unreached(tx, self.name, self.reaches, row)
@@ -121,11 +129,11 @@ def _free_memory(tx: Tx, host: Host) -> int | None:
     return free - backends.accepted_since(tx, host.name, host.found.seen_at)
 
 
-def require_reach(tx: Tx, backend: str, row: Row[Any], *, read_only: bool) -> None:
-    """`Invalid` if a server of that backend cannot have the volume."""
+def require_reach(tx: Tx, backend: str, row: Row[Any], *, read_only: bool, pool: str | None = None) -> None:
+    """`Invalid` if a server of that backend cannot have the volume (or could not, were it in `pool`)."""
     cluster = clusters.find(tx, backend)
     reaches = None if cluster is None else _reaches(cluster, next(iter(backends.every(tx, [backend])), None))
-    if (reason := _unreached(tx, backend, reaches, row)) is not None:
+    if (reason := _unreached(tx, backend, reaches, row, pool)) is not None:
         raise Invalid("backend-reach", f"Invalid volume: {reason}")
     if read_only and cluster is not None:
         raise read_only_on_ganeti(row.id)
@@ -137,12 +145,15 @@ def read_only_on_ganeti(volume_id: str) -> Invalid:
     return Invalid("read-only-on-ganeti", text)
 
 
-def _unreached(tx: Tx, backend: str, reaches: frozenset[str] | None, row: Row[Any]) -> str | None:
+def _unreached(
+    tx: Tx, backend: str, reaches: frozenset[str] | None, row: Row[Any], pool: str | None = None
+) -> str | None:
     """`reaches` None: every pool of this machine."""
-    template = capabilities.template_of(row.pool)
-    there = row.pool in reaches if reaches is not None else template is None
+    pool = pool or row.pool
+    template = capabilities.template_of(pool)
+    there = pool in reaches if reaches is not None else template is None
     if not there:
-        what = f"pool {row.pool}" if template is None else f"disk template {template}"
+        what = f"pool {pool}" if template is None else f"disk template {template}"
         return f"backend {backend} does not have the {what} of volume {row.id}."
     if template is not None:
         disk = backend_disks.of_volume(tx, row.id)

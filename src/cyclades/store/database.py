@@ -17,6 +17,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -75,6 +76,8 @@ class Database:
     def __init__(self, url: str, *, threads: int = 8) -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.writes_waiting = 0  # `write`s that have not been committed yet
+        self.told_of_write: Callable[[float], None] | None = None  # how many seconds each took, with its wait
         self._listeners: dict[str, list[Callable[[], None]]] = {}
         self._driver: _Sqlite | _Postgres = _Sqlite(self.url) if self.is_sqlite else _Postgres(self.url, threads)
 
@@ -84,7 +87,14 @@ class Database:
 
     async def write(self, change: Callable[[Tx], T]) -> T:
         """Run `change` in a transaction and commit it; when it raises, nothing has happened."""
-        result, signals = await self._driver.write(change)
+        begun = time.perf_counter()
+        self.writes_waiting += 1
+        try:
+            result, signals = await self._driver.write(change)
+        finally:
+            self.writes_waiting -= 1
+        if self.told_of_write is not None:
+            self.told_of_write(time.perf_counter() - begun)
         for name in signals:
             self.publish(name)
         return result

@@ -74,6 +74,17 @@ def claim(tx: Tx, owner: str, *, most: int, lease: int) -> list[Row[Any]]:
     return list(tx.execute(taken).all())
 
 
+def waiting(tx: Tx) -> list[Row[Any]]:
+    """`number` and `oldest` (when it was asked for) of the operations that have not ended, by `kind` and `phase`:
+    queued, put-off (after a try) or running."""
+    phase = sa.case(
+        (operation.c.state == "running", "running"), (operation.c.attempts > 0, "put-off"), else_="queued"
+    ).label("phase")
+    number, oldest = sa.func.count().label("number"), sa.func.min(operation.c.created_at).label("oldest")
+    wanted = sa.select(operation.c.kind, phase, number, oldest).where(operation.c.ended_at.is_(None))
+    return list(tx.execute(wanted.group_by(operation.c.kind, "phase")).all())
+
+
 def next_due(tx: Tx) -> int | None:
     """When the next open operation could be claimed (µs), or None if there is none."""
     later_of = sa.func.greatest if tx.dialect == "postgresql" else sa.func.max

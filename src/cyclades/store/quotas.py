@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import Row
 from sqlalchemy.dialects import postgresql, sqlite
 
 from cyclades.config import UNLIMITED, Quotas
@@ -51,6 +52,25 @@ def usage(tx: Tx, project_id: str) -> dict[str, int]:
     """What a project uses, by resource; what it never used is missing or 0."""
     rows = tx.execute(sa.select(quota_usage.c.resource, quota_usage.c.used).where(_of(quota_usage, project_id)))
     return dict.fromkeys(RESOURCES, 0) | {row.resource: row.used for row in rows}
+
+
+def fullness(tx: Tx, configured: Quotas, resources: tuple[str, ...], *, nearly: float) -> list[Row[Any]]:
+    """Of each of these resources that is used at all: `used` by all projects together, and the number of projects that
+    use this part of their limit or more, `nearly`."""
+    of_all = defaults(tx, configured)
+    mine = sa.and_(
+        quota_limit.c.project_id == quota_usage.c.project_id, quota_limit.c.resource == quota_usage.c.resource
+    )
+    default = sa.case({name: of_all[name] for name in resources}, value=quota_usage.c.resource)
+    limit = sa.cast(sa.func.coalesce(quota_limit.c.hard_limit, default), sa.Float)
+    full = sa.and_(limit > 0, quota_usage.c.used >= limit * nearly)
+    query = sa.select(
+        quota_usage.c.resource,
+        sa.func.sum(quota_usage.c.used).label("used"),
+        sa.func.sum(sa.case((full, 1), else_=0)).label("nearly"),
+    )
+    query = query.select_from(quota_usage).outerjoin(quota_limit, mine).where(quota_usage.c.resource.in_(resources))
+    return list(tx.execute(query.group_by(quota_usage.c.resource)).all())
 
 
 def set_limit(tx: Tx, project_id: str, resource: str, limit: int) -> None:

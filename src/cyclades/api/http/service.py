@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
@@ -28,6 +29,7 @@ from cyclades.api.http.request import Request
 from cyclades.api.http.versions import Version, Versions
 from cyclades.config import Settings
 from cyclades.model.errors import Forbidden, Invalid, Refusal, TooMany, Unauthorized
+from cyclades.monitoring.metrics import Metrics
 from cyclades.security.keys import Keys
 from cyclades.security.logins import Logins
 from cyclades.security.tokens import Claims, Tokens
@@ -84,6 +86,11 @@ class Route:
     media: str
     also: tuple[int, ...]
 
+    @cached_property
+    def label(self) -> str:
+        """Its path's template, with the action."""
+        return self.path if self.action is None else f"{self.path} {self.action}"
+
     def has(self, version: Version) -> bool:
         return (self.since is None or version >= self.since) and (self.until is None or version <= self.until)
 
@@ -99,6 +106,7 @@ class Shared:
     tokens: Tokens
     logins: Logins | None = None
     engine_lives: Callable[[], bool] | None = None
+    metrics: Metrics | None = None
 
 
 class Service:
@@ -207,7 +215,7 @@ class _Exchange:
         self.headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         self.version: Version | None = None
         self.claims: Claims | None = None
-        self.begun = False
+        self.route = ""  # as it is counted
 
     async def run(self) -> None:
         start = time.monotonic()
@@ -219,10 +227,13 @@ class _Exchange:
             log.exception("request.unexpected", request_id=self.request_id, path=self.scope["path"])
             text = f"Something went wrong inside the server; request {self.request_id} has the details in its log."
             answer = Answer(500, self.service.body_of(500, text))
+        found = time.monotonic() - start
         try:
             await self._send(answer)
         finally:
-            self._log(answer.status, time.monotonic() - start)
+            seconds = time.monotonic() - start
+            self._log(answer.status, seconds)
+            self._count(answer.status, seconds if answer.stream is None else found)
 
     async def _answer(self) -> Answer:
         service = self.service
@@ -239,6 +250,7 @@ class _Exchange:
         if not of_method:
             allowed = ", ".join(sorted({route.method for route in routes}))
             raise HttpRefusal(405, f"{method} is not a method of {path}; {allowed} is.", headers={"Allow": allowed})
+        self.route = of_method[0].path
         request = self._request(path, project, ids)
         if any(route.who != "anyone" for route in of_method) or "x-auth-token" in self.headers:
             self.claims = request.claims = self._claims(optional=all(route.who == "anyone" for route in of_method))
@@ -313,6 +325,7 @@ class _Exchange:
             raw = await bodies.read(self.receive, request.settings.api.max_body)
             value = self._decoded(raw) if raw else None
         route = self._route(routes, value, request)
+        self.route = route.label
         _authorize(route.who, request.claims)
         if route.body is not None:
             if value is None:
@@ -424,6 +437,11 @@ class _Exchange:
             ms=round(seconds * 1000, 1),
             project=self.claims.project_id if self.claims else None,
         )
+
+    def _count(self, status: int, seconds: float) -> None:
+        """What is streamed took until it began: how long it is read is the client's."""
+        if self.shared.metrics is not None:
+            self.shared.metrics.request(self.service.name, self.scope["method"], self.route, status, seconds)
 
 
 def _authorize(who: Who, claims: Claims | None) -> None:
