@@ -17,7 +17,7 @@ from cyclades.store import schema
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
-BATCH = 100  # rows that one transaction looks at
+BATCH = 200  # rows that one transaction looks at
 
 Place = tuple[Any, ...]  # of a row: its age and its key, the order of an index
 
