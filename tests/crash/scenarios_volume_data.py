@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.crash.scenarios_servers import a_blank_volume, a_plugged_volume, a_server, a_stopped_server
+from tests.crash.scenarios_servers import (
+    a_blank_volume,
+    a_plugged_volume,
+    a_server,
+    a_server_of_volumes,
+    a_stopped_server,
+    an_attachment,
+)
 from tests.crash.stage import OTHER_POOL_TYPE, Stage
 
 from cyclades.model.names import unmanaged_disk
@@ -12,6 +19,7 @@ from cyclades.model.units import MIB
 from cyclades.operations import (
     image_create,
     pool_adoptable,
+    server_stop,
     snapshot_create,
     snapshot_manage,
     snapshot_unmanage,
@@ -24,6 +32,7 @@ from cyclades.operations import (
     volume_upload,
 )
 from cyclades.operations.new_volume import Wanted
+from cyclades.store import attachments
 from cyclades.store.database import Tx
 
 
@@ -65,12 +74,33 @@ async def create_attached_from_volume(stage: Stage) -> str:
     )
 
 
-async def retype(stage: Stage) -> str:
-    volume_id = await a_blank_volume(stage)
+async def _retype(stage: Stage, volume_id: str) -> str:
+    """To a type of the other pool."""
     return await _begin(
         stage,
         lambda tx: volume_retype.start(tx, stage.caller, stage.settings, volume_id, OTHER_POOL_TYPE, may_move=True),
     )
+
+
+async def retype(stage: Stage) -> str:
+    return await _retype(stage, await a_blank_volume(stage))
+
+
+async def retype_in_use(stage: Stage) -> str:
+    return await _retype(stage, await a_plugged_volume(stage))
+
+
+async def retype_root(stage: Stage) -> str:
+    """Of a server that runs, booted from the volume, which is a clone."""
+    server_id = await a_server_of_volumes(stage)
+    (root, _) = await stage.db.read(lambda tx: attachments.of_server(tx, server_id))
+    return await _retype(stage, root.volume_id)
+
+
+async def retype_stopped(stage: Stage) -> str:
+    server_id, volume_id = await an_attachment(stage)
+    await stage.do(lambda tx: server_stop.start(tx, stage.caller, server_id))
+    return await _retype(stage, volume_id)
 
 
 async def revert(stage: Stage) -> str:
@@ -141,6 +171,9 @@ SCENARIOS = {
     "volume_create_attached": create_attached,
     "volume_create_attached:volume": create_attached_from_volume,
     "volume_retype": retype,
+    "volume_retype:in-use": retype_in_use,
+    "volume_retype:root": retype_root,
+    "volume_retype:stopped": retype_stopped,
     "volume_revert": revert,
     "volume_reimage": reimage,
     "volume_upload": upload,

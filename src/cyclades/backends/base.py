@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from cyclades.pools.base import LiveDisk, Pool
+from cyclades.pools.base import Blockdev, LiveDisk, Pool, Progress
 
 # `unknown`: where it would run does not answer; `look` raises `Away` then.
 Power = Literal["running", "stopped", "paused", "crashed", "missing", "unknown"]
@@ -160,6 +160,34 @@ class News:
     generation: int = 0
 
 
+class Mirror(Protocol):
+    """A volume that a running server has open, on its way to another disk: `target`, an empty one of the same size.
+    Whatever the machine dies of, up to `hold` all that the guest wrote is on the old disk; after it, on both."""
+
+    async def begin(self, target: Blockdev) -> None:
+        """Copy the disk to `target`, and let each of the guest's writes go to both from now on."""
+        ...
+
+    async def follow(self, progress: Progress) -> None:
+        """Return when both hold the same. `Full` or `Failed` if the target does not take it: the guest notices
+        nothing of that."""
+        ...
+
+    async def hold(self) -> None:
+        """Both hold the same, also on their storage, and what the guest reads and writes from now on waits until `turn`
+        or `part`: for the moment in which it is written down where the volume lies."""
+        ...
+
+    async def turn(self, target: Blockdev) -> bool:
+        """After `hold`: let the guest go on with `target` alone, and close the old disk. False if it goes on with the
+        old one."""
+        ...
+
+    async def part(self) -> None:
+        """Let the guest go on with the disk that it had, and close the other one."""
+        ...
+
+
 class Backend(Protocol):
     name: str
     kind: str  # "local" or "ganeti"
@@ -203,6 +231,16 @@ class Backend(Protocol):
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
         """The disk of a volume that is plugged into the server has `size` bytes now. For a backend that keeps books of
         its own; a running machine has been told (`LiveDisk.resize`)."""
+        ...
+
+    async def mirror(self, server_id: str, volume_id: str) -> Mirror | None:
+        """For a volume that goes to another pool: the running server's hold on it; None if the server is off.
+        `Failed` if it runs, and its machine cannot do that."""
+        ...
+
+    async def moved(self, server_id: str, volume_id: str, pool: str, *, trail: Trail | None = None) -> None:
+        """The disk of a volume that a server has, which is off, is in the pool of this name from now on. For a backend
+        that keeps books of its own."""
         ...
 
     async def name_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> None:

@@ -42,11 +42,6 @@ def image_disk(image_id: str) -> str:
     return f"snf-img-{image_id}"
 
 
-def copy_disk(op_id: str) -> str:
-    """What an operation copies from another pool, until it is whole and takes the place of what was copied."""
-    return f"snf-copy-{op_id}"
-
-
 def unmanaged_disk(resource_id: str) -> str:
     """The disk of a volume or a snapshot that Cyclades let go of; the pool keeps it."""
     return f"unmanaged-{resource_id}"

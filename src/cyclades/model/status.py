@@ -95,6 +95,7 @@ SERVER_ACTIONS: dict[str, frozenset[str]] = {
     "reboot_hard": frozenset({"ACTIVE", "SHUTOFF", "ERROR"}),
     "attach": frozenset({"ACTIVE", "SHUTOFF"}),
     "detach": frozenset({"ACTIVE", "SHUTOFF"}),
+    "move_volume": frozenset({"ACTIVE", "SHUTOFF"}),  # of its own, to another pool
     "create_image": frozenset({"ACTIVE", "SHUTOFF"}),
 }
 LOCK_ALLOWS = frozenset({"create_image"})  # that changes nothing of the server

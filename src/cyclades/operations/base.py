@@ -21,12 +21,14 @@ import msgspec
 from cyclades.backends.base import Backend
 from cyclades.config import Settings
 from cyclades.model.caller import Caller
+from cyclades.model.errors import Failed
 from cyclades.pools.base import Pool
 from cyclades.store import operations as rows
 from cyclades.store.database import Database, Tx
 
 A = TypeVar("A", bound=msgspec.Struct)
 
+CANCELLED = "Cancelled, because the resource is being deleted or reset."
 _JOBS = "jobs"  # in an operation's data: the ids of what backends were asked for, by mark and word
 
 
@@ -91,6 +93,13 @@ class Work(Generic[A]):
     async def progress(self, fraction: float) -> None:
         """Tell how far the present step is, from 0.0 to 1.0."""
         await self.world.db.write(lambda tx: rows.record(tx, self.id, self.token, progress=fraction))
+
+    async def progress_or_end(self, fraction: float) -> None:
+        """`progress`, in a step that takes long and can be undone: `Failed` if the operation was asked to turn back."""
+        await self.progress(fraction)
+        row = await self.world.db.read(lambda tx: rows.get(tx, self.id))
+        if row is not None and row.cancelled:
+            raise Failed(CANCELLED)
 
 
 StepFunction = Callable[[Work[A]], Awaitable[None]]

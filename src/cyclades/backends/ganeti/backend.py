@@ -305,6 +305,24 @@ class GanetiBackend:
         if (row := rows.get(disk.uuid)) is not None and row.size != disk.size:
             await self._book.change(row, size=disk.size)
 
+    async def mirror(self, server_id: str, volume_id: str) -> None:
+        rows = await self._book.of_server(server_id)
+        seen = await self._find(server_id)
+        if seen is not None and seen.runs and _disk(seen, rows, volume_id) is not None:
+            raise Failed("While a server on Ganeti runs, its disks stay in their pools; stop the server first.")
+
+    async def moved(self, server_id: str, volume_id: str, pool: str, *, trail: Trail | None = None) -> None:
+        what = f"move:{volume_id}:{pool}"
+        if (job := await self._jobs.earlier(what, trail)) is not None and job.status == "success":
+            return
+        rows = await self._book.of_server(server_id)
+        seen = await self._find(server_id)
+        disk = None if seen is None else _disk(seen, rows, volume_id)
+        if seen is None or disk is None:
+            return
+        ask = self._disks(seen, ["modify", disk.uuid, {"pool": pool}], hotplug=False)
+        require_success(await self._jobs.run(what, ask, trail), "tell the disk's new pool")
+
     async def name_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> None:
         await self._jobs.earlier(f"name:{volume_id}", trail)
         rows = await self._book.of_server(server_id)

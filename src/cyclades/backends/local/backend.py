@@ -19,6 +19,7 @@ from cyclades.backends.local import accelerator, capacity, disks, drive, machine
 from cyclades.backends.local.home import Home, Plugged, Wanted
 from cyclades.backends.local.listener import Listener
 from cyclades.backends.local.live import LocalLiveDisk
+from cyclades.backends.local.mirror import LocalMirror
 from cyclades.backends.local.qmp import Monitor, Refused, connected
 from cyclades.model.errors import Failed, Fault, Passing
 from cyclades.model.servers import MAX_DISKS
@@ -265,6 +266,15 @@ class LocalBackend:
             if volume_id not in await disks.present(monitor):
                 return None
         return LocalLiveDisk(lambda: self._monitor(home), volume_id)
+
+    async def mirror(self, server_id: str, volume_id: str) -> LocalMirror | None:
+        if await self.live_disk(server_id, volume_id) is None:
+            return None
+        home = self._home(server_id)
+        return LocalMirror(lambda: self._monitor(home), volume_id)
+
+    async def moved(self, server_id: str, volume_id: str, pool: str, *, trail: Trail | None = None) -> None:
+        """A machine is told where its disks are when it is started."""
 
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:
         """A machine reads the size of a disk when it opens it."""

@@ -46,6 +46,13 @@ async def present(monitor: Monitor) -> dict[str, Present]:
     return found
 
 
+async def require_present(monitor: Monitor, volume_id: str) -> Present:
+    there = (await present(monitor)).get(volume_id)
+    if there is None:
+        raise Passing("The server does not have the volume any more.")
+    return there
+
+
 async def nodes(monitor: Monitor) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = await monitor.command("query-named-block-nodes", {"flat": True})
     return found
@@ -109,10 +116,11 @@ async def unplug(monitor: Monitor, there: Present, *, patience: float) -> None:
     await drop_nodes(monitor, there.disk.volume_id)
 
 
-async def drop_nodes(monitor: Monitor, volume_id: str) -> None:
-    """Close the volume's files. A layer can be closed once nothing stands on it, so the tops go first."""
+async def drop_nodes(monitor: Monitor, volume_id: str, *, keep: frozenset[str] = frozenset()) -> None:
+    """Close the volume's files, but for the nodes in `keep`. A layer can be closed once nothing stands on it, so the
+    tops go first."""
     prefix = machine.node_prefix(volume_id)
-    left = {node["node-name"] for node in await nodes(monitor) if node["node-name"].startswith(prefix)}
+    left = {node["node-name"] for node in await nodes(monitor) if node["node-name"].startswith(prefix)} - keep
     while left:
         gone = set()
         for name in left:

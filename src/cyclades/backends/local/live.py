@@ -12,10 +12,10 @@ from cyclades import qemu_errors
 from cyclades.backends.local import disks, machine
 from cyclades.backends.local.disks import Present
 from cyclades.backends.local.qmp import Monitor, Refused
-from cyclades.model.errors import Failed, Passing
+from cyclades.model.errors import Failed
 from cyclades.pools.base import Blockdev, Progress
 
-_LOOK = 0.02, 0.5  # seconds between looks at a job: at first, and at most
+LOOK = 0.02, 0.5  # seconds between looks at a job: at first, and at most
 
 Connect = Callable[[], AbstractAsyncContextManager[Monitor]]
 
@@ -40,19 +40,19 @@ class LocalLiveDisk:
             if not any(node["node-name"] == name for node in await disks.nodes(monitor)):
                 # Without `backing` QEMU would open the layers below once more, instead of those that it has.
                 new = {**overlay, "node-name": name, "backing": None, "discard": "unmap"}
-                await _asked(monitor, "blockdev-add", new)
-            await _asked(monitor, "blockdev-snapshot", {"node": there.node, "overlay": name})
+                await asked(monitor, "blockdev-add", new)
+            await asked(monitor, "blockdev-snapshot", {"node": there.node, "overlay": name})
 
     async def resize(self, size: int) -> None:
         async with self._connect() as monitor:
             there = await self._present(monitor)
             if there.size < size:
-                await _asked(monitor, "block_resize", {"node-name": there.node, "size": size})
+                await asked(monitor, "block_resize", {"node-name": there.node, "size": size})
 
     async def pull(self, base: str | None, progress: Progress) -> None:
         job = f"pull-{machine.node_prefix(self._volume_id)}"
         if await self._start_pull(job, base):
-            pause, longest = _LOOK
+            pause, longest = LOOK
             async for fraction in self._follow(job):
                 await progress(fraction)
                 await asyncio.sleep(pause)
@@ -75,7 +75,7 @@ class LocalLiveDisk:
                     raise Failed("The layer is not below the volume.")
                 # A name beside it, as the pool writes them: its directory can be moved.
                 words |= {"base-node": below[paths.index(base)][0], "backing-file": Path(base).name}
-            await _asked(monitor, "block-stream", words)
+            await asked(monitor, "block-stream", words)
             return True
 
     async def _follow(self, job: str) -> AsyncIterator[float]:
@@ -87,7 +87,7 @@ class LocalLiveDisk:
                     return
                 (state,) = states
                 if state["status"] == "concluded":
-                    await _asked(monitor, "job-dismiss", {"id": job})
+                    await asked(monitor, "job-dismiss", {"id": job})
                     if "error" in state:
                         raise qemu_errors.fault("QEMU could not copy the volume", state["error"])
                     return
@@ -104,16 +104,14 @@ class LocalLiveDisk:
             prefix = machine.node_prefix(self._volume_id)
             for node in await disks.nodes(monitor):
                 if node["node-name"].startswith(prefix) and node["node-name"] not in kept:
-                    await _asked(monitor, "blockdev-del", {"node-name": node["node-name"]})
+                    await asked(monitor, "blockdev-del", {"node-name": node["node-name"]})
 
     async def _present(self, monitor: Monitor) -> Present:
-        there = (await disks.present(monitor)).get(self._volume_id)
-        if there is None:
-            raise Passing("The server does not have the volume any more.")
-        return there
+        return await disks.require_present(monitor, self._volume_id)
 
 
-async def _asked(monitor: Monitor, command: str, arguments: dict[str, Any]) -> None:
+async def asked(monitor: Monitor, command: str, arguments: dict[str, Any]) -> None:
+    """Have QEMU do it, or raise what it says as a fault."""
     try:
         await monitor.command(command, arguments)
     except Refused as refusal:
