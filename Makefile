@@ -1,5 +1,5 @@
 # `make demo` and `make test` install what they need by themselves.
-.PHONY: install packages lock test test-all test-ganeti test-tempest test-clients test-openapi demo bench lint clean
+.PHONY: install packages lock test test-all test-ganeti test-ceph test-tempest test-clients test-openapi demo bench lint clean
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 # Other projects' tests, with what they need, are in an environment of their own.
 CONFORMANCE := .venv-conformance/installed
 # One more than the cores that it is meant for: tests also wait.
-PYTEST := .venv/bin/pytest -n 3 --dist worksteal --databases sqlite,postgres --ignore tests/conformance --ignore tests/ganeti
+PYTEST := .venv/bin/pytest -n 3 --dist worksteal --databases sqlite,postgres --ignore tests/conformance --ignore tests/ganeti --ignore tests/ceph
 ARGS :=
 GANETI := 3.1
 PATTERNS := # of names: only such tests of the openstack command
@@ -17,6 +17,7 @@ help:
 	@echo "make test         the tests, on SQLite and PostgreSQL"
 	@echo "make test-all     the tests with every crash case"
 	@echo "make test-ganeti  the tests on real Ganeti clusters, as root (GANETI=3.0 for the older version)"
+	@echo "make test-ceph    the tests on a real Ceph, as root"
 	@echo "make test-tempest OpenStack's own tests of its APIs (ARGS='--help')"
 	@echo "make test-clients the tests of the openstack command, and the cinder command"
 	@echo "make test-openapi   schemathesis against the OpenAPI documents (ARGS='--seed 1 --examples 100' for longer)"
@@ -57,6 +58,10 @@ test-all: install
 
 test-ganeti: install
 	GANETI=$(GANETI) .venv/bin/pytest tests/ganeti --databases sqlite $(ARGS)
+
+test-ceph: install
+	@tools/install-packages packages-ceph.txt
+	.venv/bin/pytest tests/ceph --databases sqlite $(ARGS)
 
 test-tempest: install $(CONFORMANCE)
 	$(PYTHON) -m tests.conformance.run_tempest $(ARGS)

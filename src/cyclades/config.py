@@ -58,22 +58,35 @@ class Identity(_Section):
 
 
 _NAME = msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+_CEPH_NAME = msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,62}$")
 
 
 class PoolSettings(_Section):
-    """`directory` is for `qcow2`."""
+    """`directory` is where `qcow2` keeps its files, and `rbd` what it copies in. The rest is for `rbd` (docs/ceph.md):
+    `ceph_conf`, `ceph_pool` (Ceph's name of it), the cephx users for us and for guests' QEMUs (`node_user`, empty: the
+    same), `keyring` if `ceph_conf` does not say where ours is. `clone_depth`: how many clones may stand on each
+    other. `python` is one that has Ceph's bindings."""
 
     name: Annotated[str, _NAME]
-    engine: Literal["qcow2"] = "qcow2"
+    engine: Literal["qcow2", "rbd"] = "qcow2"
     directory: Path | None = None
+    ceph_conf: Path = Path("/etc/ceph/ceph.conf")
+    ceph_pool: Annotated[str, _CEPH_NAME] = "cyclades"
+    user: Annotated[str, _CEPH_NAME] = "cyclades"
+    node_user: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{0,62}$")] = ""
+    keyring: Path | None = None
+    clone_depth: Annotated[int, _Positive] = 8
+    python: Path = Path("/usr/bin/python3")
 
 
 class ProviderSettings(_Section):
-    """A provider of ExtStorage, other than our own, that Ganeti's nodes have. `fills`: it makes a disk from an
-    `origin`, as Archipelago's does."""
+    """A provider of ExtStorage, other than our own, that Ganeti's nodes have, and what it declares. `fills`: it makes a
+    disk from an `origin`, as Archipelago's does. `detaches`: every node of a cluster reaches a disk, and one that no
+    instance has stays as it is; else a disk begins and ends on its server."""
 
     name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9_-]{0,31}$")]
     fills: bool = False
+    detaches: bool = False
 
 
 class BackendSettings(_Section):
@@ -187,7 +200,8 @@ class Settings(_Section):
     def storage(self) -> Storage:
         """What the rules of volumes need to know of it."""
         declared = {
-            one.name: Capabilities(multiattach=False, detachable=True, filled=one.fills) for one in self.providers
+            one.name: Capabilities(multiattach=False, detachable=one.detaches, filled=one.fills)
+            for one in self.providers
         }
         return Storage({pool.name: pool.engine for pool in self.pools}, declared)
 

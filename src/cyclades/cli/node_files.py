@@ -53,7 +53,8 @@ def node_files(
 
 def _directories(settings: Settings, elsewhere: list[str]) -> dict[str, str]:
     """Where each pool is on the nodes."""
-    found = {pool.name: str(settings.pool_directory(pool).absolute()) for pool in settings.pools}
+    directories = [pool for pool in settings.pools if pool.engine == "qcow2"]
+    found = {pool.name: str(settings.pool_directory(pool).absolute()) for pool in directories}
     for one in elsewhere:
         name, _, directory = one.partition("=")
         if name not in found or not directory.startswith("/"):

@@ -54,7 +54,8 @@ def _fields(
         "volume_gib": volumes[1],
         "snapshots": snapshots,
         "backends": [host.name for host in hosts if one.name in host.reaches],
-        "directory": str(settings.pool_directory(one)),
+        "directory": str(settings.pool_directory(one)) if one.engine == "qcow2" else None,
+        "ceph_pool": one.ceph_pool if one.engine == "rbd" else None,
         "disabled_reason": None if found is None else found.disabled_reason,
         "seen_at": None if found is None else moment(found.seen_at),
     }
@@ -62,7 +63,7 @@ def _fields(
 
 POOL = Resource(
     columns=("name", "engine", "state", "enabled", "total", "free", "promised", "volumes"),
-    more=("volume_gib", "snapshots", "backends", "directory", "disabled_reason", "seen_at"),
+    more=("volume_gib", "snapshots", "backends", "directory", "ceph_pool", "disabled_reason", "seen_at"),
     key=pool.c.name,
     read=_read,
     field="name",

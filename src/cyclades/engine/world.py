@@ -13,6 +13,7 @@ from cyclades.model import capabilities
 from cyclades.operations.base import World
 from cyclades.pools.base import Pool
 from cyclades.pools.qcow2 import Qcow2Pool
+from cyclades.pools.rbd import RbdPool, RbdSettings
 from cyclades.pools.template import TemplatePool
 from cyclades.store.database import Database
 
@@ -45,7 +46,12 @@ def make_directories(settings: Settings) -> None:
 def _pool(settings: Settings, pool: PoolSettings, db: Database) -> Pool:
     directory = settings.pool_directory(pool)
     make_directory(directory)
-    return Qcow2Pool(pool.name, directory, db, group=_group(settings))
+    if pool.engine == "qcow2":
+        return Qcow2Pool(pool.name, directory, db, group=_group(settings))
+    reached = RbdSettings(
+        pool.ceph_conf, pool.ceph_pool, pool.user, pool.node_user or pool.user, pool.keyring, pool.python
+    )
+    return RbdPool(pool.name, reached, directory, deepest=pool.clone_depth)
 
 
 def _backend(settings: Settings, backend: BackendSettings) -> Backend:

@@ -7,7 +7,7 @@ here, and a refusal names the rule.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cyclades.model.errors import Invalid
 
@@ -30,12 +30,14 @@ _MIRRORED = ("rbd", "sharedfile", "gluster")  # every node of a cluster reaches 
 _BOUND = ("plain", "drbd", "file")
 TEMPLATES = frozenset({EXT, *_MIRRORED, *_BOUND})
 _BY_GANETI = "ganeti:"  # begins the name that stands for the disks that Ganeti itself makes, where a pool's would stand
+_STAYS = "bound"  # ends that name where a provider has not declared that a server can be without the disk
 
 
 @dataclass(frozen=True)
 class Kind:
     """How the disks of a type are kept. `pool` is one of the configured pools, or stands for disks that Ganeti makes:
-    `ganeti:plain`, `ganeti:ext/archipelago`."""
+    `ganeti:plain`, `ganeti:ext/archipelago`, and `ganeti:ext/local/bound` for a provider whose disks cannot be
+    detached: what was declared when a volume was made holds for it."""
 
     disk_template: str
     provider: str
@@ -64,7 +66,10 @@ class Storage:
 
 
 # By the engine of the pool, or the disk template.
-_OF_POOL = {"qcow2": Capabilities(multiattach=False, detachable=True)}
+_OF_POOL = {
+    "qcow2": Capabilities(multiattach=False, detachable=True),
+    "rbd": Capabilities(multiattach=False, detachable=True, freezes=True),
+}
 _OF_TEMPLATE = {
     **dict.fromkeys(_MIRRORED, Capabilities(multiattach=False, detachable=True)),
     **dict.fromkeys(_BOUND, Capabilities(multiattach=False, detachable=False)),
@@ -90,10 +95,10 @@ def kind_of(extra_specs: Mapping[str, str], storage: Storage) -> Kind:
 def _pool(extra_specs: Mapping[str, str], template: str, provider: str, storage: Storage) -> str:
     pool = extra_specs.get(POOL_SPEC) or _asked(extra_specs, BACKEND_SPEC)
     if (template, provider) != (EXT, OWN_PROVIDER):
-        by_ganeti = _BY_GANETI + (f"{template}/{provider}" if provider else template)
         if provider and provider not in storage.providers:
             text = f"There is no provider {provider!r} of ExtStorage in this cloud's configuration."
             raise Invalid("disk-template-provider", text, field="extra_specs")
+        by_ganeti = _by_provider(provider, storage.providers[provider]) if provider else _BY_GANETI + template
         if pool not in (None, by_ganeti):
             text = f"Disks of the template {template!r} are made by Ganeti, not in pool {pool!r}: leave the pool out."
             raise Invalid("pool", text, field="extra_specs")
@@ -105,6 +110,10 @@ def _pool(extra_specs: Mapping[str, str], template: str, provider: str, storage:
     if pool not in storage.pools:
         raise Invalid("pool", f"There is no pool {pool!r}; there is {', '.join(storage.pools)}.", field="extra_specs")
     return pool
+
+
+def _by_provider(provider: str, declared: Capabilities) -> str:
+    return f"{_BY_GANETI}{EXT}/{provider}" + ("" if declared.detachable else f"/{_STAYS}")
 
 
 def parameters(extra_specs: Mapping[str, str], *, origin: str | None, origin_size: int) -> dict[str, str]:
@@ -119,29 +128,45 @@ def parameters(extra_specs: Mapping[str, str], *, origin: str | None, origin_siz
     return {**own, **made_of, "reuse_data": "False"}
 
 
-def standing_for(templates: Iterable[str], providers: Iterable[str]) -> set[str]:
+def standing_for(templates: Iterable[str], providers: Iterable[str], *, attaches_ext: bool = True) -> set[str]:
     """The names that stand, where a pool's would, for the disks that a cluster makes with these templates and, for
-    `ext`, these providers."""
+    `ext`, these providers. `attaches_ext`: it can attach one of theirs again that was detached."""
     templates = set(templates)
     found = {_BY_GANETI + template for template in templates & TEMPLATES - {EXT}}
-    return found | ({f"{_BY_GANETI}{EXT}/{provider}" for provider in providers} if EXT in templates else set())
+    if EXT not in templates:
+        return found
+    ways = (True, False) if attaches_ext else (False,)
+    each = [Capabilities(multiattach=False, detachable=detachable) for detachable in ways]
+    return found | {_by_provider(provider, declared) for provider in providers for declared in each}
 
 
 def template_of(pool: str) -> str | None:
-    """The disk template (and provider: `ext/archipelago`) whose disks this name stands for; None for a pool."""
+    """The disk template (and provider: `ext/archipelago`, `ext/local/bound`) whose disks this name stands for; None for
+    a pool."""
     return pool.removeprefix(_BY_GANETI) if pool.startswith(_BY_GANETI) else None
+
+
+def provider_of(template: str) -> str | None:
+    """The provider that a disk template has with it here, if that is not our own."""
+    _, *found = template.split("/")
+    return found[0] if found else None
 
 
 def lives_on_server(pool: str) -> bool:
     """Whether this stands for disks that are made and end with a place in their server: added and removed, never
     detached."""
-    return template_of(pool) in _BOUND
+    template = template_of(pool)
+    return template is not None and _is_bound(template)
 
 
 def kept_by_cluster(template: str) -> bool:
     """Whether a cluster keeps a disk that it made (with this template, and provider: `ext/archipelago`) when no server
     has it. What lies in a pool does not need that."""
-    return template != EXT and template not in _BOUND
+    return template != EXT and not _is_bound(template)
+
+
+def _is_bound(template: str) -> bool:
+    return template in _BOUND or template.endswith(f"/{_STAYS}")
 
 
 def engine_of(pool: str, storage: Storage) -> str:
@@ -153,7 +178,10 @@ def engine_of(pool: str, storage: Storage) -> str:
 def described(pool: str, storage: Storage) -> str:
     """For refusals."""
     template = template_of(pool)
-    return f"A pool of the kind {storage.pools[pool]}" if template is None else f"Ganeti's disk template {template}"
+    if template is None:
+        return f"A pool of the kind {storage.pools[pool]}"
+    provider = provider_of(template)
+    return f"Ganeti's disk template {template}" if provider is None else f"The ExtStorage provider {provider}"
 
 
 def require_one_template(kept: Iterable[Mapping[str, str]]) -> None:
@@ -190,7 +218,7 @@ def require_detachable(kind: Kind, storage: Storage) -> None:
     if not of_pool(kind.pool, storage).detachable:
         raise Invalid(
             "server-required",
-            f"A volume with disk template {kind.disk_template!r} lives only on a server: say on which.",
+            f"{described(kind.pool, storage)} keeps a volume only on a server: say on which.",
             field="server_id",
         )
 
@@ -206,7 +234,7 @@ def filled_by_image(pool: str) -> bool:
     """Whether this stands for disks that a node fills with an image's file. Another provider than ours makes them of an
     `origin` that it has by itself."""
     template = template_of(pool)
-    return template is not None and "/" not in template
+    return template is not None and provider_of(template) is None
 
 
 def require_pool(pool: str, what: str) -> None:
@@ -222,10 +250,11 @@ def require_fill(kind: Kind, storage: Storage, *, source: str, is_root: bool) ->
     if template_of(kind.pool) is None or source == "blank":
         return
     if source != "image" or not is_root or not of_pool(kind.pool, storage).filled:
+        can = "fills the root disk of a new server alone, from an image"
         raise Invalid(
             "template-root-only",
-            f"{described(kind.pool, storage)} fills the root disk of a new server alone, from an image: this volume "
-            "has to be empty, or of a type that keeps its disks in a pool.",
+            f"{described(kind.pool, storage)} {can if of_pool(kind.pool, storage).filled else 'fills no disks'}: this "
+            "volume has to be empty, or of a type that keeps its disks in a pool.",
             field="volume_type",
         )
 
@@ -246,7 +275,10 @@ def of_pool(pool: str, storage: Storage) -> Capabilities:
     template = template_of(pool)
     if template is None:
         return _OF_POOL[storage.pools[pool]]
-    return _OF_TEMPLATE.get(template) or storage.providers[template.removeprefix(f"{EXT}/")]
+    provider = provider_of(template)
+    if provider is None:
+        return _OF_TEMPLATE[template]
+    return replace(storage.providers[provider], detachable=not _is_bound(template))
 
 
 def refuse_unless(can: bool, what: str, who: str, *, field: str | None = None) -> None:
