@@ -47,8 +47,10 @@ def opened(settings: Settings, *, make: bool = False) -> Iterator[Database]:
 
 def require_current(db: Database) -> None:
     """Refuse a database that is not at this version's tables."""
-    if _revision(db) != revisions.newest():
-        raise Refused("The database is not at this version's tables: run `cyclades db upgrade`.")
+    there, needed = _revision(db), revisions.newest()
+    if there != needed:
+        state = "has no tables yet" if there is None else f"is at revision {there}, and this version needs {needed}"
+        raise Refused(f"The database {state}: run `cyclades db upgrade`.")
 
 
 def upgrade(db: Database) -> tuple[str | None, Path | None]:
