@@ -136,8 +136,9 @@ def reflected(database: Database) -> sa.MetaData:
 
 def fill(database: Database) -> dict[str, list[dict[str, Any]]]:
     """Two rows in every table that there is, with a value in every column; returns them as they are read."""
+    tables = reflected(database).sorted_tables
     with database.engine.begin() as connection:
-        for table in reflected(database).sorted_tables:
+        for table in tables:
             if table.name != "alembic_version":
                 connection.execute(table.insert(), [_row(table, number) for number in (1, 2)])
     return every_row(database)
@@ -164,12 +165,13 @@ def _value(column: sa.Column[Any], number: int) -> Any:
 
 
 def every_row(database: Database) -> dict[str, list[dict[str, Any]]]:
+    tables = reflected(database).sorted_tables
     with database.engine.connect() as connection:
         return {
             table.name: [
                 dict(row._mapping) for row in connection.execute(sa.select(table).order_by(*table.primary_key))
             ]
-            for table in reflected(database).sorted_tables
+            for table in tables
             if table.name != "alembic_version"
         }
 
