@@ -162,7 +162,8 @@ class News:
 
 class Mirror(Protocol):
     """A volume that a running server has open, on its way to another disk: `target`, an empty one of the same size.
-    Whatever the machine dies of, up to `hold` all that the guest wrote is on the old disk; after it, on both."""
+    Whatever the machine dies of, what the guest has flushed is on the old disk; after `hold`, all that it wrote is on
+    the new one as well."""
 
     async def begin(self, target: Blockdev) -> None:
         """Copy the disk to `target`, and let each of the guest's writes go to both from now on."""
@@ -174,8 +175,8 @@ class Mirror(Protocol):
         ...
 
     async def hold(self) -> None:
-        """Both hold the same, also on their storage, and what the guest reads and writes from now on waits until `turn`
-        or `part`: for the moment in which it is written down where the volume lies."""
+        """Both hold the same, the new one also if the machine dies now, and what the guest wants to read and write
+        waits until `turn` or `part`: for the moment in which it is written down where the volume lies."""
         ...
 
     async def turn(self, target: Blockdev) -> bool:

@@ -1,9 +1,9 @@
 """A running machine's volume on its way to another disk (`backends.base.Mirror`), by QEMU's `blockdev-mirror`.
 
-The job is made to wait before its end (`auto-finalize`). While it does, QEMU has flushed both disks and lets no request
-of the guest through: so there is one moment in which both are the same, and it may be written down that the volume lies
-on the other one. A machine that is killed before loses nothing on the old disk, one that is killed after nothing on the
-new one.
+The job is made to wait before its end (`auto-finalize`). While it does, QEMU has flushed the new disk and lets no
+request of the guest through: so there is one moment in which both are the same, and it may be written down that the
+volume lies on the new one. A machine that is killed before has lost nothing on the old disk, one that is killed after
+nothing on the new one.
 """
 
 from __future__ import annotations
