@@ -6,10 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from tests.api.client import client, token
 from tests.api.whole import SERVICES
 
+from cyclades.api.http.errors import fault_body, general_code
+from cyclades.api.http.request import Request
+from cyclades.api.http.service import Service
 from cyclades.config import load
 from cyclades.store.database import Database
 
@@ -43,3 +48,20 @@ async def test_only_the_id_is_told(tmp_path: Path, method: str, path: str, body:
     assert not re.search("sqlite|table|select|error in", answer.text, re.IGNORECASE)
     (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
     assert (entry["event"], entry["request_id"], entry["exc_info"]) == ("request.unexpected", request_id, True)
+
+
+async def test_what_a_handler_logs_says_for_whom(tmp_path: Path) -> None:
+    service = Service("test", "", versions=None, code_of=general_code, body_of=fault_body)
+
+    @service.route("GET", "/thing", who="reader")
+    async def handler(_request: Request) -> None:
+        structlog.get_logger().warning("something")
+
+    database = Database(f"sqlite:///{tmp_path}/empty.db")
+    headers = {"X-Auth-Token": token(PROJECT)}
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        async with client(database, load(None, {}, data=str(tmp_path)), [service], **headers) as http:
+            answers = [await http.get("/thing") for _ in range(2)]
+    database.close()
+    found = [(entry["request_id"], entry["project"]) for entry in logs if entry["event"] == "something"]
+    assert found == [(answer.headers["x-openstack-request-id"], PROJECT) for answer in answers]

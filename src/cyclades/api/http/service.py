@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 import structlog
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
 from cyclades.api.http import bodies
 from cyclades.api.http.bodies import Body, Schema
@@ -44,6 +45,9 @@ Headers = list[tuple[bytes, bytes]]
 _PROJECT = re.compile(r"/([0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?=/|$)")
 _PARAMETER = re.compile(r"\{(\w+)(:path)?\}")
 _LONGEST_ID = 255
+# On each line that a handler has logged: as `bind_contextvars` does it, at a hundredth of its cost.
+_LOGGED_ID: ContextVar[str] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}request_id")
+_LOGGED_PROJECT: ContextVar[str | None] = ContextVar(f"{STRUCTLOG_KEY_PREFIX}project")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -334,8 +338,8 @@ class _Exchange:
         if request.method == "POST":
             check_key(self.headers)
         request.body = value
-        project_id = request.claims.project_id if request.claims else None
-        bind_contextvars(request_id=self.request_id, project=project_id)  # on what the handler has logged
+        _LOGGED_ID.set(self.request_id)
+        _LOGGED_PROJECT.set(request.claims.project_id if request.claims else None)
         result = await route.handler(request)
         answer = result if isinstance(result, Answer) else Answer(route.status, result)
         if request.answer_headers:
