@@ -15,20 +15,21 @@ from tests.ganeti.cell import Cell
 from tests.ganeti.cells import Cells
 
 from cyclades.backends.ganeti import GanetiOptions
-from cyclades.config import PoolSettings, load
+from cyclades.config import PoolSettings, ProviderSettings, load
 from cyclades.engine import presence
 from cyclades.engine import world as assembly
 from cyclades.engine.backends import cluster_backend
-from cyclades.model.capabilities import TEMPLATE_SPEC
+from cyclades.model.capabilities import PARAMETER_SPECS, PROVIDER_SPEC, TEMPLATE_SPEC
 from cyclades.operations.base import new_id
 from cyclades.security.keys import Keys
 from cyclades.store import clusters, volume_types
 from cyclades.store.database import Database, Tx
 
 POOL = "shared"
-TEMPLATES = ("sharedfile", "file")  # volume types of these names, beside the default one of the pool
+TEMPLATES = ("sharedfile", "file", "plain")  # volume types of these names, beside the default one of the pool
+LABEL = "by a type"  # which types of another provider have for it
 
-__all__ = ["LIMIT", "POOL", "TEMPLATES", "GanetiStage", "ganeti_stage"]
+__all__ = ["LABEL", "LIMIT", "POOL", "TEMPLATES", "GanetiStage", "ganeti_stage"]
 
 
 class GanetiStage(Stage):
@@ -53,24 +54,34 @@ def disks_in_config(cell: Cell) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def ganeti_stage(
-    db: Database, directory: Path, cells: Cells, *, hypervisor: str = "fake", **hvparams: Any
+    db: Database,
+    directory: Path,
+    cells: Cells,
+    *,
+    hypervisor: str = "fake",
+    providers: tuple[ProviderSettings, ...] = (),
+    **hvparams: Any,
 ) -> AsyncIterator[GanetiStage]:
-    """An empty one in `directory`. With the hypervisor `fake` no guest runs, and all else is as ever."""
+    """An empty one in `directory`. With the hypervisor `fake` no guest runs, and all else is as ever. Each of
+    `providers`, which the nodes have to have, gets a volume type of its name."""
     pool = place.clear(cells.shared / "pool")
     url = db.url.render_as_string(hide_password=False)
     settings = load(None, {}, data=str(directory), database__url=url, compute__stop_seconds=0.1)
-    settings.pools, settings.backends = (PoolSettings(POOL, directory=pool),), ()
+    settings.pools, settings.backends, settings.providers = (PoolSettings(POOL, directory=pool),), (), providers
     world, backends = assembly.build(settings, db)
     keys = Keys(settings.key_dir)
-    options = to_builtins(
-        GanetiOptions(domain=place.DOMAIN, os=place.OS, hypervisor=hypervisor, hvparams=hvparams, look_seconds=0.5)
-    )
+    names = tuple(provider.name for provider in providers)
+    how = {"hypervisor": hypervisor, "hvparams": hvparams, "providers": names}
+    options = to_builtins(GanetiOptions(domain=place.DOMAIN, os=place.OS, look_seconds=0.5, **how))
 
     def add(tx: Tx) -> None:
         public = {"is_public": True, "is_default": False}
         volume_types.add(tx, new_id(), name="standard", **public | {"is_default": True, "extra_specs": {}})
         for template in TEMPLATES:
             volume_types.add(tx, new_id(), name=template, **public, extra_specs={TEMPLATE_SPEC: template})
+        for name in names:
+            specs = {PROVIDER_SPEC: name, f"{PARAMETER_SPECS}label": LABEL}
+            volume_types.add(tx, new_id(), name=name, **public, extra_specs=specs)
         for cell in cells.clusters:
             access = place.access_of(cell)
             sealed = keys.seal(access.password.encode(), clusters.sealed_as(cell.name))

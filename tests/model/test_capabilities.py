@@ -84,7 +84,30 @@ def test_a_type_of_disks_that_ganeti_makes() -> None:
     assert theirs == Kind("ext", "archipelago", "ganeti:ext/archipelago")
     assert capabilities.engine_of(theirs.pool, POOLS) == "ext/archipelago"
     found = capabilities.standing_for(["plain", "ext", "diskless"], ["archipelago"])
-    assert found == {"ganeti:plain", "ganeti:ext/archipelago"}
+    assert found == {"ganeti:plain", "ganeti:ext/archipelago", "ganeti:ext/archipelago/bound"}
+    found = capabilities.standing_for(["ext"], ["archipelago"], attaches_ext=False)
+    assert found == {"ganeti:ext/archipelago/bound"}
+
+
+def test_a_provider_that_declares_nothing_keeps_a_disk_on_its_server() -> None:
+    before = Storage({}, {"theirs": Capabilities(multiattach=False, detachable=False, filled=False)})
+    since = Storage({}, {"theirs": Capabilities(multiattach=False, detachable=True, filled=True)})
+    bound, free = kind_of({"cyclades:provider": "theirs"}, before), kind_of({"cyclades:provider": "theirs"}, since)
+    assert (bound.pool, free.pool) == ("ganeti:ext/theirs/bound", "ganeti:ext/theirs")
+    assert capabilities.provider_of(capabilities.engine_of(bound.pool, before)) == "theirs"
+    for storage in (before, since):  # a volume stays as it was made
+        assert not capabilities.of_pool(bound.pool, storage).detachable
+        assert capabilities.lives_on_server(bound.pool)
+        assert not capabilities.kept_by_cluster("ext/theirs/bound")
+        with pytest.raises(Invalid, match="The ExtStorage provider theirs keeps a volume only on a server") as refused:
+            capabilities.require_detachable(bound, storage)
+        assert refused.value.rule == "server-required"
+    with pytest.raises(Invalid, match="The ExtStorage provider theirs fills no disks"):
+        capabilities.require_fill(bound, before, source="image", is_root=True)
+    capabilities.require_fill(free, since, source="image", is_root=True)
+    assert not capabilities.lives_on_server(free.pool)
+    assert capabilities.kept_by_cluster("ext/theirs")
+    capabilities.require_detachable(free, since)
 
 
 def test_a_cloud_without_a_pool_has_types_of_ganetis_disks_alone() -> None:

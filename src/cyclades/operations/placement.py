@@ -16,6 +16,8 @@ from cyclades.store import backend_disks, backends, clusters
 from cyclades.store.database import Tx
 from cyclades.store.schema import now
 
+_ATTACHES_EXT = 3_001_000  # Ganeti 3.0 neither attaches nor deletes an `ext` disk that it has detached (#1583)
+
 
 @dataclass(frozen=True)
 class Host:
@@ -70,8 +72,12 @@ def _cluster(row: Row[Any], found: Row[Any] | None) -> Host:
 
 
 def _reaches(row: Row[Any], found: Row[Any] | None) -> frozenset[str]:
-    templates = () if found is None else found.disk_templates or ()
-    return frozenset({*row.pools, *capabilities.standing_for(templates, row.options.get("providers", ()))})
+    if found is None:
+        return frozenset(row.pools)
+    templates, providers = found.disk_templates or (), row.options.get("providers", ())
+    attaches_ext = (found.version or 0) >= _ATTACHES_EXT
+    made_there = capabilities.standing_for(templates, providers, attaches_ext=attaches_ext)
+    return frozenset({*row.pools, *made_there})
 
 
 def get(tx: Tx, settings: Settings, name: str) -> Host:

@@ -88,4 +88,4 @@ def _parameters(row: Row[Any]) -> dict[str, str]:
     if capabilities.template_of(row.pool) is None:
         return {}
     origin = image_disk(row.image_id) if row.is_root and row.image_id else None
-    return capabilities.parameters(row.extra_specs, origin=origin, origin_size=row.size * GIB)
+    return capabilities.parameters(row.extra_specs, origin=origin, origin_size=row.image_size or 0)

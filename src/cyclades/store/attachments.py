@@ -13,7 +13,7 @@ from cyclades.model.errors import NotFound, WrongState
 from cyclades.store import pages, volumes
 from cyclades.store.database import Tx
 from cyclades.store.pages import Page, Rows
-from cyclades.store.schema import attachment, now, volume, volume_type
+from cyclades.store.schema import attachment, image, now, volume, volume_type
 
 _ALIVE = attachment.c.deleted_at.is_(None)
 _IN_POOL = sa.select(attachment, volume.c.pool).join(volume, volume.c.id == attachment.c.volume_id).where(_ALIVE)
@@ -102,9 +102,12 @@ def of_servers(tx: Tx, server_ids: Iterable[str], *columns: sa.Column[Any]) -> d
 
 
 def with_volumes(tx: Tx, server_id: str) -> list[Row[Any]]:
-    """`of_server`, each with its volume's `pool`, `size`, `readonly` and `image_id`, and its type's `extra_specs`."""
+    """`of_server`, each with its volume's `pool`, `size`, `readonly` and `image_id`, its type's `extra_specs`, and the
+    `image_size` (bytes, of its file) where it was made from an image."""
     of_volume = (volume.c.pool, volume.c.size, volume.c.readonly, volume.c.image_id, volume_type.c.extra_specs)
-    both = sa.select(attachment, *of_volume).join(volume, volume.c.id == attachment.c.volume_id)
+    both = sa.select(attachment, *of_volume, image.c.size.label("image_size"))
+    both = both.join(volume, volume.c.id == attachment.c.volume_id)
+    both = both.outerjoin(image, image.c.id == volume.c.image_id)
     both = both.join(volume_type, volume_type.c.id == volume.c.volume_type_id)
     return list(
         tx.execute(both.where(attachment.c.server_id == server_id, _ALIVE).order_by(attachment.c.disk_index)).all()

@@ -12,7 +12,7 @@ from cyclades.model.units import MIB
 
 
 def template_of(plug: Plug) -> str:
-    """The disk template (and another provider than ours: `ext/archipelago`)."""
+    """The disk template (and another provider than ours: `ext/archipelago`), as `capabilities.template_of` has it."""
     return capabilities.template_of(plug.pool.name) or capabilities.EXT
 
 
@@ -36,7 +36,7 @@ def parameters(backend: str, server_id: str, plug: Plug, version: Version) -> di
             "owner": owner(backend, server_id),
             "generation": str(plug.generation),
         }
-    provider = template.partition("/")[2]
+    provider = capabilities.provider_of(template)
     return told | ({**plug.parameters, "provider": provider} if provider else {})
 
 
