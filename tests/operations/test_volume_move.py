@@ -210,6 +210,20 @@ async def test_with_its_server_off(cloud: Stage, tmp_path: Path) -> None:
     await disk.read(0, MIB, 1)
 
 
+async def test_to_the_pool_that_its_type_has_now(cloud: Stage, tmp_path: Path) -> None:
+    """An operator has changed where the disks of its type lie."""
+    disk = await a_disk(cloud)
+    await disk.write(0, MIB, 1)
+    before, here = await used(cloud), {"cyclades:pool": OTHER_POOL}
+    standard = sa.update(schema.volume_type).where(schema.volume_type.c.name == "standard")
+    await cloud.db.write(lambda tx: tx.execute(standard.values(extra_specs=here)))
+    await cloud.do(lambda tx: volume_retype.to_pool(tx, cloud.caller, cloud.settings, disk.volume_id, OTHER_POOL))
+    row = await disk.row()
+    assert (row.status, row.migration_status, row.pool) == ("in-use", "success", OTHER_POOL)
+    assert await used(cloud) == before
+    await disk.read(0, MIB, 1)
+
+
 # --- a machine that dies --------------------------------------------------------------------------
 
 

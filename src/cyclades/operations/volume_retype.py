@@ -62,8 +62,7 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_type: 
     """Change the type, or accept that. `new_type` is a name or an id; `may_move` allows to copy the data."""
     row = _hold(tx, caller, volume_id)
     new = volume_types.find(tx, new_type, caller.scope)
-    if row.status not in VOLUME_ACTIONS["retype"]:
-        raise wrong_status("volume", "retype", VOLUME_ACTIONS["retype"], row.status)
+    _require_status(row)
     if new.id == row.volume_type_id:
         raise Invalid("retype-same", f"Volume {row.id} is of type {new.name} already.", field="new_type")
     kind = capabilities.kind_of(new.extra_specs, settings.storage)
@@ -90,6 +89,29 @@ def start(tx: Tx, caller: Caller, settings: Settings, volume_id: str, new_type: 
             field="migration_policy",
         )
     _begin_move(tx, caller, row, new.id, kind.pool)
+
+
+def to_pool(tx: Tx, caller: Caller, settings: Settings, volume_id: str, pool: str) -> None:
+    """Accept that a volume goes to the pool that its type names, where it lies elsewhere: types are given pools by the
+    settings, which change."""
+    row = _hold(tx, caller, volume_id)
+    _require_status(row)
+    if pool == row.pool:
+        raise Invalid("migrate-same", "Destination host must be different than the current host.", field="host")
+    type_row = volume_types.get(tx, row.volume_type_id, None)
+    kept = capabilities.kind_of(type_row.extra_specs, settings.storage).pool
+    if pool != kept:
+        raise Invalid(
+            "migrate-type",
+            f"Volume type {type_row.name} keeps its disks in pool {kept}: retype the volume to a type of pool {pool}.",
+            field="host",
+        )
+    _begin_move(tx, caller, row, type_row.id, pool)
+
+
+def _require_status(row: Row[Any]) -> None:
+    if row.status not in VOLUME_ACTIONS["retype"]:
+        raise wrong_status("volume", "retype", VOLUME_ACTIONS["retype"], row.status)
 
 
 def _hold(tx: Tx, caller: Caller, volume_id: str) -> Row[Any]:
@@ -356,7 +378,8 @@ def _finish(tx: Tx, work: Work[Args], former_type_id: str, *, migration_status: 
     args = work.args
     row = volumes.get(tx, args.volume_id, None)
     status = "available" if args.place is None else "in-use"
-    if volumes.finish(tx, row.id, work.id, status=status, migration_status=migration_status):
+    ended = volumes.finish(tx, row.id, work.id, status=status, migration_status=migration_status)
+    if ended and args.old_type_id != args.new_type_id:
         _give_back_share(tx, row, former_type_id)
     if args.place is not None:
         attachments.finish(tx, args.place.attachment_id, work.id, status="attached")

@@ -156,6 +156,28 @@ async def test_a_retype_to_another_pool(
     assert "migration_status" not in await shown(member, volume_id)
 
 
+async def test_a_migration_by_host(member: Client, admin: Client, new_volume: New, put: Any) -> None:
+    """A volume goes where its type says that it lies, and nowhere else."""
+    volume_id = await new_volume()
+    for host, word in (
+        ("cyclades@local#local", "Destination host must be different"),
+        ("cyclades@other#other", "retype the volume to a type of pool other"),
+        ("cyclades@tape#tape", "No available service named"),
+        ("cyclades", "No available service named"),
+        ("elsewhere@other#other", "No available service named"),
+        ("", "host"),
+    ):
+        answer = await act(admin, volume_id, "os-migrate_volume", host=host)
+        assert (answer.status_code, word in answer.text) == (400, True), answer.text
+    await put("volume", volume_id, pool="other")
+    assert (await act(member, volume_id, "os-migrate_volume", host="cyclades@local#local")).status_code == 403
+    words = {"host": "cyclades@local#local", "force_host_copy": False, "lock_volume": True}
+    assert (await act(admin, volume_id, "os-migrate_volume", **words)).status_code == 202
+    during = await shown(admin, volume_id)
+    assert (during["status"], during["migration_status"]) == ("retyping", "migrating")
+    assert (await act(admin, volume_id, "os-migrate_volume", **words)).status_code == 400
+
+
 @pytest.mark.parametrize("owner", [PROJECT, OTHER])
 async def test_what_stays_in_its_pool(
     member: Client, new_type: Any, new_volume: New, new_snapshot: Any, owner: str

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from cyclades.api.http.request import Request
-from cyclades.api.http.schemas import TEXT_OR_NULL, UUID_OR_NULL, Schema, body
+from cyclades.api.http.schemas import BOOLEAN, TEXT_OR_NULL, UUID_OR_NULL, Schema, body
+from cyclades.api.volume.host_names import pool_of
 from cyclades.api.volume.service import SERVICE
 from cyclades.model.errors import Invalid
-from cyclades.operations import snapshot_purge, snapshot_reset, volume_force_detach, volume_purge, volume_reset
+from cyclades.operations import (
+    snapshot_purge,
+    snapshot_reset,
+    volume_force_detach,
+    volume_purge,
+    volume_reset,
+    volume_retype,
+)
 
 _VOLUME = "/volumes/{volume_id}/action"
 _SNAPSHOT = "/snapshots/{snapshot_id}/action"
@@ -32,6 +40,26 @@ async def reset_volume(request: Request) -> None:
         lambda tx: volume_reset.start(
             tx, request.caller, request.ids["volume_id"], status=status, attach_status=attach_status
         )
+    )
+
+
+_MIGRATE = body(
+    "os-migrate_volume",
+    {"host": {"type": "string", "minLength": 1, "maxLength": 255}, "force_host_copy": BOOLEAN, "lock_volume": BOOLEAN},
+    required=("host",),
+)
+
+
+@SERVICE.route("POST", _VOLUME, action="os-migrate_volume", who="admin", status=202, body=_MIGRATE)
+async def migrate_volume(request: Request) -> None:
+    """`force_host_copy` and `lock_volume` choose nothing here: the data is always copied by us, and nothing else is
+    done to the volume meanwhile."""
+    host = request.body["os-migrate_volume"]["host"]
+    pool = pool_of(host)
+    if not pool or pool not in request.settings.storage.pools:
+        raise Invalid("migrate-host", f"No available service named '{host}'.", field="host")
+    await request.db.write(
+        lambda tx: volume_retype.to_pool(tx, request.caller, request.settings, request.ids["volume_id"], pool)
     )
 
 
