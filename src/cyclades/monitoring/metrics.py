@@ -5,15 +5,14 @@ Labels have few values: services, templates of routes, kinds and steps; never id
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
 from prometheus_client.registry import Collector
 
 from cyclades import __version__
+from cyclades.monitoring.requests import Requests
 from cyclades.store.database import Database
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 # Seconds.
-_OF_REQUESTS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 _OF_STEPS = (0.01, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0)
 _OF_OPERATIONS = (0.1, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 _OF_WRITES = (0.002, 0.01, 0.05, 0.25, 1.0, 5.0)
@@ -24,14 +23,9 @@ class Metrics:
 
     def __init__(self, db: Database, *also: Collector) -> None:
         self.registry = own = CollectorRegistry()
-        by_route = ("service", "method", "route")
-        text = "Requests, by what was answered."
-        self._requests = Counter("cyclades_requests", text, (*by_route, "status"), registry=own)
-        text = "Until a request was answered."
-        self._request_seconds = Histogram(
-            "cyclades_request_seconds", text, by_route, buckets=_OF_REQUESTS, registry=own
-        )
-        self._of_requests: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
+        requests = Requests()
+        own.register(requests)
+        self.request = requests.count
         by_step = ("kind", "step", "direction", "outcome")
         text = "A try of a step of an operation, or of its undo."
         self._steps = Histogram("cyclades_operation_step_seconds", text, by_step, buckets=_OF_STEPS, registry=own)
@@ -49,17 +43,6 @@ class Metrics:
         ProcessCollector(registry=own)
         for collector in also:
             own.register(collector)
-
-    def request(self, service: str, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered; `route` is the template of its path, empty if there is none."""
-        key = service, method if method in _METHODS else "other", route, status
-        found = self._of_requests.get(key)
-        if found is None:
-            found = self._requests.labels(*key), self._request_seconds.labels(*key[:3])
-            self._of_requests[key] = found
-        counter, histogram = found
-        counter.inc()
-        histogram.observe(seconds)
 
     def step(self, kind: str, step: str, direction: str, outcome: str, seconds: float) -> None:
         """A step was tried, or (`direction` back) its undo."""

@@ -15,7 +15,6 @@ from tests.api.client import token
 from tests.api.whole import Whole, whole
 
 from cyclades.cli.listening import serving
-from cyclades.config import Api
 from cyclades.store.database import Database
 
 LIMIT = 60.0
@@ -84,7 +83,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 async def wire(database: Database, tmp_path: Path) -> AsyncIterator[Wire]:
     with whole(database, tmp_path) as cloud, socket.create_server(("127.0.0.1", 0)) as where:
-        async with serving(cloud.app, Api(), where):
+        async with serving(cloud.app, where):
             yield Wire(cloud, where.getsockname()[1], token(cloud.ids["project_id"], user_id=cloud.ids["user_id"]))
 
 
