@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from msgspec import to_builtins
 from tests.crash.stage import LIMIT, Stage
-from tests.ganeti import place
+from tests.ganeti import configuration, place
 from tests.ganeti.cell import Cell
 from tests.ganeti.cells import Cells
 
@@ -26,7 +25,7 @@ from cyclades.store import clusters, volume_types
 from cyclades.store.database import Database, Tx
 
 POOL = "shared"
-TEMPLATES = ("sharedfile", "file", "plain")  # volume types of these names, beside the default one of the pool
+TEMPLATES = ("sharedfile", "file", "plain", "drbd")  # volume types of these names, beside the default one of the pool
 LABEL = "by a type"  # which types of another provider have for it
 
 __all__ = ["LABEL", "LIMIT", "POOL", "TEMPLATES", "GanetiStage", "ganeti_stage"]
@@ -48,8 +47,7 @@ class GanetiStage(Stage):
 
 def disks_in_config(cell: Cell) -> list[str]:
     """The names of all disks that a cluster knows of, also of those that no instance has: nothing else lists them."""
-    config = json.loads((cell.nodes[0].root / "var/lib/ganeti/config.data").read_text())
-    return [str(disk.get("name")) for disk in config["disks"].values()]
+    return [str(disk.get("name")) for disk in configuration.read(cell)["disks"].values()]
 
 
 @contextlib.asynccontextmanager
