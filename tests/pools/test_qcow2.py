@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.pools.contract import IMAGE, A, B, PoolContract, S, T
 from tests.pools.disk_io import content, open_elsewhere, qemu_io, write
 
@@ -18,7 +19,8 @@ from cyclades.pools.base import Adoptable, at_rest
 from cyclades.pools.qcow2 import Qcow2Pool, merge
 from cyclades.pools.qcow2.layers import Layers
 from cyclades.store import layers as rows
-from cyclades.store.database import Database
+from cyclades.store.database import Database, Tx
+from cyclades.store.schema import layer, pool_disk
 
 
 @pytest.fixture
@@ -181,17 +183,54 @@ async def test_many_snapshots_of_a_volume_go_at_once(pool: Qcow2Pool, twin: Qcow
     assert await content(pool, A, tmp_path) == expected.ljust(MIB, b"\0")
 
 
-async def test_tidy_removes_only_strangers(pool: Qcow2Pool, directory: Path) -> None:
+async def test_tidy_removes_only_what_was_being_made(pool: Qcow2Pool, directory: Path) -> None:
     await pool.create(A, MIB)
     mine, my_locks = layer_files(directory), lock_files(directory)
     own = next(iter(mine)).partition(".")[0]
-    for name in ("stranger.qcow2", "stranger.raw.new", f"{own}.qcow2.new"):
+    for name in ("stranger.raw.new", f"{own}.qcow2.new"):
         (directory / "layers" / name).touch()
     (directory / "locks" / "disk-gone").touch()
-    assert len(await pool.tidy()) == 3
+    assert len(await pool.tidy()) == 2
     assert layer_files(directory) == mine
     assert lock_files(directory) == my_locks
     assert await pool.tidy() == []
+
+
+async def test_what_older_books_do_not_know_stays(
+    pool: Qcow2Pool, directory: Path, database: Database, tmp_path: Path
+) -> None:
+    """As after a backup of the database was restored: a volume was snapshot since, and another one made."""
+    await pool.create(A, MIB)
+    await write(pool, A, 0, KIB, 1)
+
+    def read(tx: Tx) -> dict[sa.Table, list[dict[str, Any]]]:
+        return {table: [row._asdict() for row in tx.execute(table.select())] for table in (layer, pool_disk)}
+
+    old = await database.read(read)
+    await pool.snapshot(A, S, at_rest)
+    await pool.create(B, MIB)
+    await pool.claim(B, "c1/x", 1, card=True)
+    newer = layer_files(directory)
+
+    def restore(tx: Tx) -> None:
+        for table in (pool_disk, layer):
+            tx.execute(table.delete())
+        for table, rows_then in old.items():
+            tx.execute(table.insert(), rows_then)
+
+    await database.write(restore)
+    await pool.tidy()
+    assert layer_files(directory) == newer
+    assert (directory / "cards" / f"{B}.json").exists()
+    known = f"{old[layer][0]['id']}.qcow2"
+    strangers = await pool.strangers()
+    assert {one.name for one in strangers} == newer - {known}
+    assert {one.stands_on for one in strangers} == {known, None}
+    # The newer layer stands on this one: nobody writes to it.
+    with pytest.raises(Failed, match="older than the pool"):
+        await write(pool, A, 0, KIB, 2)
+    with pytest.raises(Failed, match="older than the pool"):
+        await pool.claim(A, "c1/x", 1, card=True)
 
 
 async def test_a_damaged_disk_is_not_opened(pool: Qcow2Pool, directory: Path) -> None:

@@ -101,6 +101,16 @@ class Adoptable:
 
 
 @dataclass(frozen=True)
+class Stranger:
+    """A file in a pool's own storage of which the books know nothing, as after an older state of them was restored.
+    `used` is bytes; `stands_on` is the file below it."""
+
+    name: str
+    used: int
+    stands_on: str | None = None
+
+
+@dataclass(frozen=True)
 class Usage:
     """Bytes: of the storage in all, free now, and promised to disks if all were full."""
 
@@ -203,9 +213,13 @@ class Pool(Protocol):
 
     async def disks(self) -> list[DiskInfo]: ...
 
+    async def strangers(self) -> list[Stranger]:
+        """Nobody removes them but an operator. A pool whose storage keeps its own books has none."""
+        ...
+
     async def usage(self) -> Usage: ...
 
     async def tidy(self) -> list[str]:
-        """Finish what crashes left half done (files that no row names, merges that were not possible
+        """Finish what crashes left half done (files that were being made, merges that were not possible
         earlier), at rest only. Returns what was done, one line each."""
         ...

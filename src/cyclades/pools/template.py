@@ -20,6 +20,7 @@ from cyclades.pools.base import (
     FindLive,
     Progress,
     StillWanted,
+    Stranger,
     Usage,
     WriteFile,
     at_rest,
@@ -32,7 +33,7 @@ from cyclades.store.database import Database
 
 class TemplatePool:
     """`pools.base.Pool` for the disks of one template: `engine` is its name, with a provider's after it
-    (`ext/archipelago`). `backends` are where its disks are."""
+    (`ext/archipelago`, `ext/local/bound`). `backends` are where its disks are."""
 
     def __init__(self, name: str, engine: str, database: Database, backends: Mapping[str, Backend]) -> None:
         self.name, self.engine = name, engine
@@ -83,6 +84,9 @@ class TemplatePool:
 
     async def usage(self) -> Usage:
         raise self._refusal()
+
+    async def strangers(self) -> list[Stranger]:
+        return []
 
     async def tidy(self) -> list[str]:
         return []

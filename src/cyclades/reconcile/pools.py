@@ -15,7 +15,7 @@ from cyclades.model.units import GIB
 from cyclades.operations import pool_disk_delete, volume_reset, volume_unplug
 from cyclades.operations.base import World
 from cyclades.operations.server_spec import owner
-from cyclades.pools.base import DiskInfo, Pool
+from cyclades.pools.base import DiskInfo, Pool, Stranger
 from cyclades.reconcile.difference import CallerFor, Difference, Mending, touched
 from cyclades.reconcile.servers import size_differs
 from cyclades.store import operations, volumes
@@ -23,6 +23,7 @@ from cyclades.store.database import Tx
 from cyclades.store.schema import attachment, image, server, snapshot, volume
 
 _LOST = "The pool has lost the volume's disk."
+_KEEP = "What it holds is newer than the database, which was restored: docs/back-up.md says how to take it over."
 _RESTORE = "What was on it is lost, unless you put it back from a backup. Then delete it."
 
 
@@ -30,7 +31,14 @@ async def look(world: World, pool: Pool) -> list[Difference]:
     """What is not as it should be; `Fault` if the pool does not answer."""
     rows = await world.db.read(lambda tx: _Rows(tx, pool.name))
     disks = {disk.name: disk for disk in await pool.disks()}
-    return list(_Comparison(world, pool.name, rows, disks).all())
+    of_nobody = [_unknown(pool.name, one) for one in await pool.strangers()]
+    return [*_Comparison(world, pool.name, rows, disks).all(), *of_nobody]
+
+
+def _unknown(pool: str, one: Stranger) -> Difference:
+    """Some disk of ours, by books that are newer than these."""
+    found = f"{one.used} bytes" + (f", stands on {one.stands_on}" if one.stands_on else "")
+    return Difference("pool-file-unknown", f"file {one.name}", pool, "the books do not know it", found, _KEEP)
 
 
 class _Rows:

@@ -71,6 +71,8 @@ async def tidy(layers: Layers) -> list[str]:
         try:
             async with layers.hold_disk(disk, patience=0):
                 volume = await layers.find(disk)
+                if volume is None and await in_thread(_has_layer, layers, disk):
+                    continue  # older books were restored, and it is newer
                 for path in found:
                     match = _FILE.fullmatch(path.name)
                     if match and match["disk"] == disk:
@@ -93,6 +95,15 @@ def _tidy_one(layers: Layers, path: Path, match: re.Match[str], volume: Row[Any]
         return []
     path.unlink(missing_ok=True)
     return [f"removed file {path.name}"]
+
+
+def _has_layer(layers: Layers, disk: str) -> bool:
+    """Whether the layer is there that the disk's card names."""
+    try:
+        card = json.loads(_card(layers, disk).read_text())
+        return (layers.files.layers / Path(card["layer"]).name).exists()
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _card(layers: Layers, disk: str) -> Path:

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,6 +102,22 @@ def used(path: Path) -> int:
         return path.stat().st_blocks * 512
     except FileNotFoundError:
         return 0
+
+
+def below(path: Path) -> str | None:
+    """The name of the layer under a qcow2 layer, by its own header."""
+    with path.open("rb") as file:
+        start = file.read(20)
+        if len(start) < 20 or start[:4] != b"QFI\xfb":
+            return None
+        offset, length = struct.unpack(">QI", start[8:20])
+        file.seek(offset)
+        return file.read(min(length, 1023)).decode(errors="replace") or None
+
+
+def is_frozen(path: Path) -> bool:
+    """Whether it is only to be read."""
+    return not path.stat().st_mode & stat.S_IWUSR
 
 
 def in_use(path: Path) -> bool:

@@ -23,6 +23,7 @@ from cyclades.pools.base import (
     FindLive,
     Progress,
     StillWanted,
+    Stranger,
     Usage,
     WriteFile,
     at_rest,
@@ -32,7 +33,7 @@ from cyclades.pools.base import (
 from cyclades.pools.qcow2 import cards, files, header, incoming, merge, switch
 from cyclades.pools.qcow2.files import LayerFiles
 from cyclades.pools.qcow2.layers import Layers, blockdev, in_thread
-from cyclades.pools.qcow2.tidy import finish_removals, tidy
+from cyclades.pools.qcow2.tidy import finish_removals, strangers, tidy
 from cyclades.store import layers as rows
 from cyclades.store.database import Database, Tx
 
@@ -337,6 +338,7 @@ class Qcow2Pool:
             chain, _ = await self._layers.hold_chain(held, volume.layer_id)
             if missing := [path.name for path in chain if not path.exists()]:
                 raise Failed(f"The disk is damaged: layer {missing[0]} is missing.")
+            await _refuse_frozen(chain[0])
             yield blockdev(chain[0])
 
     async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
@@ -353,6 +355,7 @@ class Qcow2Pool:
         if card or await cards.exists(self._layers, disk):
             async with self._layers.hold_disk(disk):
                 volume = await switch.settle(self._layers, await self._layers.volume(disk), at_rest)
+                await _refuse_frozen(self._layers.head(volume))
                 await cards.write(self._layers, volume)
 
     async def unbind(self, disk: str, owner: str, generation: int) -> None:
@@ -411,8 +414,18 @@ class Qcow2Pool:
         total, free = await in_thread(files.space, self._files.layers)
         return Usage(total, free, await self._db.read(lambda tx: rows.promised(tx, self.name)))
 
+    async def strangers(self) -> list[Stranger]:
+        return await strangers(self._layers)
+
     async def tidy(self) -> list[str]:
         return await tidy(self._layers)
+
+
+async def _refuse_frozen(head: Path) -> None:
+    """A volume's file can be written, unless the books are older than it: then a newer layer stands on it, which a
+    write to this one would spoil."""
+    if await in_thread(lambda: head.exists() and files.is_frozen(head)):
+        raise Failed(f"Layer {head.name} of the disk is frozen: the database is older than the pool.")
 
 
 def _refuse_owned(volume: Row[Any]) -> None:

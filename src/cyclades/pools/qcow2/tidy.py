@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from cyclades import flocks
 from cyclades.model.errors import Passing
-from cyclades.pools.base import at_rest
-from cyclades.pools.qcow2 import cards
+from cyclades.pools.base import Stranger, at_rest
+from cyclades.pools.qcow2 import cards, files
 from cyclades.pools.qcow2.layers import Layers, in_thread
 from cyclades.pools.qcow2.merge import prune
 from cyclades.store import layers as rows
+
+_NEW = ".new"  # ends the name of a file that is being made
 
 
 async def tidy(layers: Layers) -> list[str]:
     """Returns what was done, one line each."""
     done = await finish_removals(layers)
-    for part in (_prune_loose, cards.tidy, _strangers):
+    for part in (_prune_loose, cards.tidy, _remains):
         done += await part(layers)
     return done
 
@@ -34,16 +36,24 @@ async def _prune_loose(layers: Layers) -> list[str]:
     return await finish_removals(layers, most_children=1)
 
 
-async def _strangers(layers: Layers) -> list[str]:
-    """Files that no row names. A row is there before its file and goes after it, so: first the files."""
+async def strangers(layers: Layers) -> list[Stranger]:
+    """Layers that no row names. No crash leaves one: a row is there before its file and goes after it. So: first the
+    files."""
+    found = await in_thread(lambda: [path for path in layers.files.layers.iterdir() if path.suffix != _NEW])
+    known = await layers.db.read(lambda tx: rows.ids(tx, layers.pool))
+    unknown = sorted(path for path in found if path.stem not in known)
+    return await in_thread(lambda: [Stranger(path.name, files.used(path), files.below(path)) for path in unknown])
+
+
+async def _remains(layers: Layers) -> list[str]:
+    """Files that were being made, and locks of what is no more."""
     found = await in_thread(lambda: (list(layers.files.layers.iterdir()), layers.files.lock_files()))
     known = await layers.db.read(lambda tx: rows.ids(tx, layers.pool))
     making = await layers.db.read(lambda tx: rows.ids(tx, layers.pool, "making"))
     names = {row.name for row in await layers.db.read(lambda tx: rows.disks(tx, layers.pool))}
     done = []
     for path in found[0]:
-        layer_id = path.name.partition(".")[0]
-        if layer_id not in known or (path.name.endswith(".new") and layer_id not in making):
+        if path.suffix == _NEW and path.name.partition(".")[0] not in making:
             await in_thread(path.unlink, missing_ok=True)
             done.append(f"removed file {path.name}")
     for path in found[1]:

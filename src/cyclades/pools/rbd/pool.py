@@ -23,6 +23,7 @@ from cyclades.pools.base import (
     FindLive,
     Progress,
     StillWanted,
+    Stranger,
     Usage,
     WriteFile,
     at_rest,
@@ -219,6 +220,9 @@ class RbdPool:
 
     async def usage(self) -> Usage:
         return Usage(**await self._link.call("usage"))
+
+    async def strangers(self) -> list[Stranger]:
+        return []
 
     async def tidy(self) -> list[str]:
         done: list[str] = []
