@@ -57,6 +57,18 @@ async def test_nothing_listens(wire: Wire, connect: Connect) -> None:
     assert "127.0.0.1" not in str(away.value)
 
 
+async def test_who_waits_for_others_of_ours_has_all_its_time_left(wire: Wire, connect: Connect) -> None:
+    never = asyncio.Event()
+    wire.answer = lambda asked: never.wait() if asked.path == "/2/slow" else "at once"
+    rapi = connect(wire.access, answer_seconds=3.0)
+    slow = [asyncio.create_task(rapi.get("/2/slow")) for _ in range(6)]
+    await asyncio.sleep(0)  # they have begun, and take all the room that there is
+    assert await rapi.get("/2/quick") == "at once"
+    for one in await asyncio.gather(*slow, return_exceptions=True):
+        assert isinstance(one, Away)
+    never.set()
+
+
 async def test_it_does_not_answer_in_time(wire: Wire, connect: Connect) -> None:
     async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

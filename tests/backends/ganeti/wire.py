@@ -9,6 +9,7 @@ import json
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ Answer = Callable[[Asked], Any]
 
 @dataclass
 class Wire:
-    """`answer` says what each request gets: what is sent as JSON with 200, or an `Explained` error."""
+    """`answer` says what each request gets: what is sent as JSON with 200 (once it is there), or an `Explained`
+    error."""
 
     certificate: str
     answer: Answer
@@ -57,7 +59,8 @@ class Wire:
         try:
             asked = await _read(reader)
             self.asked.append(asked)
-            status, content = 200, json.dumps(self.answer(asked)).encode()
+            answer = self.answer(asked)
+            status, content = 200, json.dumps(await answer if isawaitable(answer) else answer).encode()
         except Explained as error:
             status = error.status
             content = json.dumps({"code": status, "message": error.message, "explain": "As ever."}).encode()

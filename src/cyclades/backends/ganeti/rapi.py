@@ -44,9 +44,10 @@ class Rapi:
             auth=(access.user, access.password),
             verify=_pinned(access.certificate),
             timeout=httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=0),
+            limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=False,
         )
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -72,6 +73,10 @@ class Rapi:
         return job
 
     async def _ask(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Any:
+        async with self._room:  # how long one of ours waits for the others says nothing of the cluster
+            return await self._answer(method, path, query, body)
+
+    async def _answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Any:
         try:
             async with asyncio.timeout(self._answer_seconds):
                 status, content = await self._exchange(method, path, query, body)
