@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from tests.clouds import KEY, Cloud, Guest, User
+
+OTHER_POOL = "other"  # beside the default one
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +27,8 @@ def reachable() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _cloud(reachable: Path) -> Iterator[Cloud]:
-    cloud = Cloud(reachable / "a cloud, by name")  # QEMU's options are separated by commas
+    pools = json.dumps([{"name": name} for name in ("local", OTHER_POOL)])
+    cloud = Cloud(reachable / "a cloud, by name", CYCLADES_POOLS=pools)  # QEMU's options are separated by commas
     yield cloud
     cloud.end()
 
