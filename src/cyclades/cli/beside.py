@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -88,9 +89,11 @@ class Cloud:
         yes: bool = False,
         dry_run: bool = False,
         wait: bool = False,
+        config: Path | None = None,
     ) -> None:
-        """`held` is what ends with the command. No `fields`: all, or those that a list's table has."""
-        self._held, self.settings, self.resource = held, settings, resource
+        """`held` is what ends with the command. No `fields`: all, or those that a list's table has. `config` is the
+        file that the settings were read from."""
+        self._held, self.settings, self.resource, self.config = held, settings, resource, config
         self.form, self.fields = form, fields
         self.yes, self.dry_run, self.wait = yes, dry_run, wait
         self._request_id = f"req-{new_id()}"

@@ -48,7 +48,7 @@ def command(
             with refusals_told(), ExitStack() as held:
                 only = _checked(fields, resource)
                 settings = settings_from(config, data)
-                code = body(Cloud(held, settings, resource, form=form, fields=only, **said), **given)
+                code = body(Cloud(held, settings, resource, form=form, fields=only, config=config, **said), **given)
             raise typer.Exit(code or 0)
 
         own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]

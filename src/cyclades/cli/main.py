@@ -25,7 +25,7 @@ db_app = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db_app, name="db", rich_help_panel=_RUNNING)
 # Each is a function in the module of its name; another name for it comes after a colon.
 _COMMANDS = {
-    _RUNNING: "key-rotate reconcile-servers reconcile-volumes reconcile-quotas",
+    _RUNNING: "doctor key-rotate reconcile-servers reconcile-volumes reconcile-quotas",
     "Volumes": "volume-list volume-info:volume-show volume-inspect volume-create volume-modify volume-attach "
     "volume-detach volume-import volume-remove",
     "Snapshots": "snapshot-list snapshot-show snapshot-create snapshot-modify snapshot-remove",
@@ -130,6 +130,23 @@ def upgrade(data: Data = None, config: ConfigFile = None) -> None:
     if copy is not None:
         typer.echo(f"The database as it was before is in {copy}.")
     typer.echo(f"Database is at {revisions.newest()} (was {before or 'empty'}).")
+
+
+@db_app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to; it must not be there yet.")],
+    data: Data = None,
+    config: ConfigFile = None,
+) -> None:
+    """Copy the database of a cloud on SQLite into FILE, also while the cloud runs.
+
+    Keys and pools are files beside it: docs/back-up.md says what belongs together. PostgreSQL has pg_dump.
+    """
+    from cyclades.cli import db_backup
+
+    settings = settings_from(config, data)
+    with refusals_told():
+        db_backup.backup(settings, file)
 
 
 @app.command(rich_help_panel=_RUNNING)

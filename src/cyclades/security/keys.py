@@ -130,6 +130,19 @@ def rotate(directory: Path, *, token_seconds: int, delay: int = DELAY) -> list[s
     return made
 
 
+def survey(directory: Path) -> tuple[list[tuple[Use, float]], list[str]]:
+    """The use of each key that can be used, and when its file was written (seconds since 1970); and what is wrong with
+    the others."""
+    found: list[tuple[Use, float]] = []
+    problems = []
+    for name in sorted(_key_files(directory)):
+        try:
+            found.append((_read(directory / name).use, (directory / name).stat().st_mtime))
+        except KeyFileError as error:
+            problems.append(str(error))
+    return found, problems
+
+
 def _key_files(directory: Path) -> frozenset[str]:
     try:
         return frozenset(name for name in os.listdir(directory) if _FILE.fullmatch(name))
