@@ -106,3 +106,20 @@ def test_it_does_not_run_beside_a_cloud(tmp_path: Path) -> None:
         assert done.stderr.strip() == f"cyclades: Another `cyclades up` runs on {cloud.data}."
     finally:
         cloud.end()
+
+
+def test_a_backup(blank_config: Path, database_kind: str, tmp_path: Path) -> None:
+    assert command("db", "upgrade", "--config", blank_config).returncode == 0
+    target = tmp_path / "backup.db"
+    done = command("db", "backup", target, "--config", blank_config)
+    if database_kind == "postgres":
+        assert (done.returncode, target.exists()) == (1, False)
+        assert "pg_dump" in done.stderr
+        return
+    assert (done.returncode, done.stdout) == (0, f"The database is in {target}.\n")
+    assert target.stat().st_mode & 0o777 == 0o600
+    database = Database(f"sqlite:///{target}")
+    assert revisions.revision_of(database.engine) == revisions.newest()
+    database.close()
+    again = command("db", "backup", target, "--config", blank_config)
+    assert (again.returncode, again.stderr) == (1, f"cyclades: {target} is there already.\n")

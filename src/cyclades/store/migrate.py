@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, func, select
 
-from cyclades.store import revisions
+from cyclades.store import backup, revisions
 from cyclades.store.revisions import newest, revision_of
 
 _ONE_AT_A_TIME = 0x6379636C61646573  # the number of a lock in PostgreSQL
@@ -57,7 +57,5 @@ def _copy(file: Path) -> Path:
     """A consistent copy of a SQLite file beside it."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     copy = file.with_name(f"{file.name}.before-{newest()}-{moment}")
-    copy.touch(mode=0o600)
-    with sqlite3.connect(file) as source, sqlite3.connect(copy) as target:
-        source.backup(target)
+    backup.copy(file, copy)
     return copy
