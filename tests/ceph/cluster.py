@@ -25,6 +25,7 @@ PATIENCE = 120.0  # seconds for anything a daemon does, on a busy machine
 POOL = "cloud"
 ENGINE, NODE = "cyclades", "nodes"  # cephx users: least rights, as docs/ceph.md tells operators to make them
 _SIZE = 4 << 30
+_TRIM_SECONDS = 30.0
 
 
 class Cluster:
@@ -117,15 +118,11 @@ class Cluster:
         """What is in the pool, as its operator sees it: images, those in the trash, snapshots, objects of theirs and
         ours. What snapshots alone held is removed by the OSD a moment later."""
         found: dict[str, list[str]] = self.python(_LEFT, POOL)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + _TRIM_SECONDS
         while found["objects"] and not (found["images"] or found["trash"]) and time.monotonic() < until:
             time.sleep(0.2)
             found = self.python(_LEFT, POOL)
         return found
-
-    def wipe(self) -> None:
-        """Remove whatever a test left."""
-        self.python(_WIPE, POOL)
 
     def _run(self, *command: str | Path) -> None:
         words = [str(word) for word in command]
@@ -179,17 +176,6 @@ trash = [found["name"] for found in rbd.RBD().trash_list(pool)]
 objects = [o.key for o in pool.list_objects() if o.key.startswith(("cyclades.lock", "rbd_data", "rbd_header"))]
 print(json.dumps({"images": images, "trash": trash, "snapshots": snapshots, "objects": sorted(objects)}))
 """
-
-_WIPE = """
-pool = cluster.open_ioctx(sys.argv[2])
-for found in list(pool.list_objects()):
-    if found.key not in ("rbd_info",):
-        try:
-            pool.remove_object(found.key)
-        except rados.ObjectNotFound:
-            pass
-"""
-
 
 if __name__ == "__main__":  # to look around: python -m tests.ceph.cluster DIR
     cluster = Cluster(Path(sys.argv[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from tests.ceph.cluster import ENGINE, NODE, POOL, Cluster
 
 from cyclades.pools.rbd import RbdPool, RbdSettings
 
+NOTHING: dict[str, list[str]] = {"images": [], "trash": [], "snapshots": [], "objects": []}
 PATIENCE = 120.0  # for pools that no test makes wait
 
 
@@ -30,8 +31,9 @@ MakePool = Callable[..., RbdPool]
 
 
 @pytest.fixture
-def make_pool(cluster: Cluster, tmp_path: Path) -> Iterator[MakePool]:
-    """Makes pools as several engine processes would have the same one. Afterwards nothing is left in Ceph."""
+async def make_pool(cluster: Cluster, tmp_path: Path) -> AsyncIterator[MakePool]:
+    """Makes pools as several engine processes would have the same one. Afterwards all disks are deleted as their owners
+    would, and nothing may be left in Ceph."""
     made: list[RbdPool] = []
 
     def make(deepest: int = 5, patience: float = PATIENCE) -> RbdPool:
@@ -39,12 +41,16 @@ def make_pool(cluster: Cluster, tmp_path: Path) -> Iterator[MakePool]:
         made.append(RbdPool("ceph", settings, tmp_path, deepest=deepest, patience=patience))
         return made[-1]
 
-    try:
-        yield make
-    finally:
-        for pool in made:
-            pool.close()
-        cluster.wipe()
+    yield make
+    last = make()
+    for disk in await last.disks():
+        if disk.owner is not None:
+            await last.release(disk.name, disk.owner, disk.generation)
+    for disk in await last.disks():
+        await last.delete(disk.name)
+    for pool in made:
+        pool.close()
+    assert cluster.left() == NOTHING
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ def main() -> None:
         # The engine has gone. What hangs must not keep us.
         threading.Timer(_GOODBYE_SECONDS, os._exit, [0]).start()
         cluster.locks.release_all()
+        cluster.sign_out()
         os._exit(0)
 
 

@@ -17,6 +17,8 @@ from .locks import Locks
 CONNECT_SECONDS = 15
 _ASK_SECONDS = 10
 _FENCE_SECONDS = 3600
+_ENGINES = "cyclades.engines"
+_MOST_ENGINES = 10_000
 _ADDRESS = re.compile(r"v[12]:([^,\]]+)")
 
 Progress = Callable[[float], None]
@@ -56,6 +58,7 @@ class Cluster:
         self.io = self._rados.open_ioctx(pool)
         self.addresses = _ADDRESS.findall(self._rados.get_addrs())
         self.rbd = rbd.RBD()
+        self._sign_in(before)
         self.locks = Locks(self.io)
         self.books = Books(self.io)
 
@@ -65,6 +68,25 @@ class Cluster:
         if code < 0:
             raise rados.OSError(f"{command}: {said}", errno=-code)
         return json.loads(answer) if answer else None
+
+    def _sign_in(self, before: list[str]) -> None:
+        with rados.WriteOpCtx() as op:
+            self.io.set_omap(op, tuple(self.addresses), tuple(b"1" for _ in self.addresses))
+            if before:
+                self.io.remove_omap_keys(op, tuple(before))
+            self.io.operate_write_op(op, _ENGINES)
+
+    def sign_out(self) -> None:
+        with rados.WriteOpCtx() as op:
+            self.io.remove_omap_keys(op, tuple(self.addresses))
+            self.io.operate_write_op(op, _ENGINES)
+
+    def engines(self) -> set[str]:
+        """Addresses of the workers of all engines; of one whose machine died, until another has the same."""
+        with rados.ReadOpCtx() as op:
+            found, _ = self.io.get_omap_vals(op, "", "", _MOST_ENGINES)
+            self.io.operate_read_op(op, _ENGINES)
+            return {address for address, _ in found}
 
     def fence(self, address: str) -> None:
         """Let a client write nothing any more, whatever it still has under way."""

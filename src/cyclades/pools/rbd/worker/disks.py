@@ -130,7 +130,7 @@ class Disks:
             raise failed(
                 f"The volume of {volume['size']} bytes is too small for the snapshot, which has {below['size']}."
             )
-        self._require_closed(volume)
+        self._shut(volume)
         new, depth = disk + _NEW, below["depth"] + 1
         self._images.scrap(new)
         self._images.clone(
@@ -188,7 +188,7 @@ class Disks:
             if entry["kind"] == "volume":
                 entry = self._volume(disk)
                 self._refuse_owned(entry)
-            self._require_closed(entry)
+            self._shut(entry)
         if not self._books.swap((entry, entry.but(state="removing"))):
             raise passing("The disk is busy with another operation.")
         entry = self._books.get(disk)
@@ -222,7 +222,7 @@ class Disks:
         if entry["kind"] == "volume":
             entry = self._volume(disk)
             self._refuse_owned(entry)
-            self._require_closed(entry)
+            self._shut(entry)
         followers = []
         if entry["kind"] == "snapshot":
             self._images.rename_snapshot(entry["image"], disk, name)
@@ -311,7 +311,7 @@ class Disks:
             raise failed(f"The pool has no disk {disk}.")
         if entry["kind"] == "volume":
             entry = self._volume(disk)
-            self._require_closed(entry)
+            self._shut(entry)
         name = self._images.name_of(entry["image"])
         if name is None:
             raise failed("The disk is damaged: its image is missing.")
@@ -336,8 +336,7 @@ class Disks:
             if (volume["generation"] or 0) > generation:
                 raise failed("The volume was attached anew since.")
             if volume["owner"] is None:
-                # Nobody may have it open now: RBD itself would let an old QEMU write beside the new one.
-                self._images.fence(volume["image"])
+                self._shut(volume)  # RBD itself would let an old QEMU write beside the new one
             mine = volume.but(owner=owner, generation=generation, card=card or volume["card"])
             if self._books.swap((volume, mine)):
                 return
@@ -364,6 +363,14 @@ class Disks:
     def _require_closed(self, entry: Entry) -> None:
         if self._images.watchers(entry["image"]):
             raise passing("The volume's disk is open in a QEMU.")
+
+    def _shut(self, entry: Entry) -> None:
+        """Nobody has it open for writing when this returns. Who had it as the last owner let go of it, so that what it
+        still has open is cut off; of others we do not know (`Passing`)."""
+        if entry["owner"] is None and entry["generation"]:
+            self._images.fence(entry["image"])
+        else:
+            self._require_closed(entry)
 
     # --- later ------------------------------------------------------------------------------------
 

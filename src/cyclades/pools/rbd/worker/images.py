@@ -137,9 +137,13 @@ class Images:
         return [address for address in found if address not in self._cluster.addresses]
 
     def fence(self, image_id: str) -> None:
-        """Nobody who has it open now can write to it any more."""
-        for address in self.watchers(image_id):
-            self._cluster.fence(address)
+        """Nobody who has it open now can write to it any more, but for engines, which know what they do."""
+        watchers = self.watchers(image_id)
+        if watchers:
+            engines = self._cluster.engines()
+            for address in watchers:
+                if address not in engines:
+                    self._cluster.fence(address)
 
     def strange(self, name: str) -> dict[str, Any] | None:
         """An image that is not ours, as what could be adopted; None if there is none."""
