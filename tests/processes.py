@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
@@ -44,15 +44,15 @@ def command(*words: str | Path, typed: str = "", **settings: str) -> subprocess.
 
 
 class Process:
-    """One `cyclades` that runs until it is told to stop."""
+    """One `cyclades` that runs until it is told to stop. `privileges`: options of setpriv."""
 
-    def __init__(self, log: Path, *words: str | Path, **settings: str) -> None:
+    def __init__(self, log: Path, *words: str | Path, privileges: Sequence[str] = (), **settings: str) -> None:
         self.title = f"cyclades {words[0]}"
         self.ended = False  # as it was told to
         self._log = log
         _started.append(self)
         # It ends with us, however we end.
-        whole = ["setpriv", "--pdeathsig=KILL", PROGRAM, *words]
+        whole = ["setpriv", "--pdeathsig=KILL", *privileges, PROGRAM, *words]
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 whole, env=environment(**settings), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file
