@@ -22,13 +22,16 @@ from cyclades.backends.ganeti.live import GanetiLiveDisk
 from cyclades.backends.ganeti.options import Access, GanetiOptions
 from cyclades.backends.ganeti.outcome import hotplugged, require_success, warnings
 from cyclades.backends.ganeti.rapi import Rapi
+from cyclades.backends.ganeti.together import Together
 from cyclades.backends.ganeti.watch import Watch
 from cyclades.model.capabilities import EXT, kept_by_cluster
 from cyclades.model.errors import Away, Failed, Passing
 from cyclades.model.names import volume_disk
 from cyclades.model.servers import MAX_DISKS
+from cyclades.pools.base import Pool
 from cyclades.store.database import Database
 
+_INFO = "/2/info"
 _HELD = (
     "The guest did not let go of the volume, as one does not that is still starting up. Stop the server, or reboot it "
     "hard: then the volume is free."
@@ -52,6 +55,8 @@ class GanetiBackend:
         self._rapi = Rapi(name, access)
         self._names = Names(options.domain)
         self._jobs = Jobs(self._rapi)
+        self._found = Together[str, Instance](lambda ids: instances.some(self._rapi, self._names, ids))
+        self._cluster = Together[str, dict[str, Any]](self._read_info)
         self._book = Book(database, name)
         self._reboot_patience = reboot_patience
         self._watch = Watch(name, lambda: instances.every(self._rapi, self._names), self._book, options.look_seconds)
@@ -294,7 +299,7 @@ class GanetiBackend:
         if seen is None or disk is None:
             return
         if disk.size < size:
-            _require_no_wipe(await self._rapi.get("/2/info"))
+            _require_no_wipe(await self._info(()))
             path = f"/disk/{seen.disks.index(disk)}/grow"
             ask = self._ask("POST", seen, path, amount=disks.mebibytes(size), absolute=True)
             job = await self._jobs.run(what, ask, trail)
@@ -311,17 +316,21 @@ class GanetiBackend:
         if seen is not None and seen.runs and _disk(seen, rows, volume_id) is not None:
             raise Failed("While a server on Ganeti runs, its disks stay in their pools; stop the server first.")
 
-    async def moved(self, server_id: str, volume_id: str, pool: str, *, trail: Trail | None = None) -> None:
-        what = f"move:{volume_id}:{pool}"
-        if (job := await self._jobs.earlier(what, trail)) is not None and job.status == "success":
-            return
+    async def moved(
+        self, server_id: str, volume_id: str, generation: int, pool: Pool, *, trail: Trail | None = None
+    ) -> None:
+        what = f"move:{volume_id}:{pool.name}"
+        job = await self._jobs.earlier(what, trail)
         rows = await self._book.of_server(server_id)
         seen = await self._find(server_id)
         disk = None if seen is None else _disk(seen, rows, volume_id)
         if seen is None or disk is None:
             return
-        ask = self._disks(seen, ["modify", disk.uuid, {"pool": pool}], hotplug=False)
-        require_success(await self._jobs.run(what, ask, trail), "tell the disk's new pool")
+        # It is the same disk for Ganeti: nobody adds it anew.
+        await pool.bind(volume_disk(volume_id), disks.owner(self.name, server_id), generation, disk.uuid)
+        if job is None or job.status != "success":
+            ask = self._disks(seen, ["modify", disk.uuid, {"pool": pool.name}], hotplug=False)
+            require_success(await self._jobs.run(what, ask, trail), "look for the volume in its new pool")
 
     async def name_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> None:
         await self._jobs.earlier(f"name:{volume_id}", trail)
@@ -366,7 +375,8 @@ class GanetiBackend:
 
     async def _find(self, server_id: str) -> Instance | None:
         """The server's instance; `Away` if its node does not say whether it runs."""
-        seen = await instances.find(self._rapi, self._names, server_id)
+        self._names.of(server_id)  # what cannot be one is nobody else's fault
+        seen = await self._found.get(server_id)
         if seen is not None and seen.power == "unknown":
             raise Away("The node of the Ganeti cluster that the server is on does not answer.")
         return seen
@@ -379,10 +389,14 @@ class GanetiBackend:
 
     async def _info(self, plugs: Iterable[Plug]) -> dict[str, Any]:
         """What the cluster says of itself, now. `Failed` if it would wipe one of these disks."""
-        info: dict[str, Any] = await self._rapi.get("/2/info")
+        info = await self._cluster.get(_INFO)
+        assert info is not None
         if any(disks.template_of(plug) == EXT for plug in plugs):
             _require_no_wipe(info)
         return info
+
+    async def _read_info(self, keys: frozenset[str]) -> dict[str, dict[str, Any]]:
+        return {_INFO: await self._rapi.get(_INFO)}
 
     async def _unbind(self, server_id: str, plugs: Iterable[Plug]) -> None:
         """An earlier job for these plugs has failed: the next one may have the disks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +98,17 @@ async def find(rapi: Rapi, names: Names, server_id: str) -> Instance | None:
         rows = await rapi.query("instance", _FIELDS, ["=", "name", names.of(server_id)])
         return _read(names, rows[0]) if rows else None
     return None
+
+
+async def some(rapi: Rapi, names: Names, server_ids: Collection[str]) -> dict[str, Instance]:
+    """Those of these servers that are there, by one read."""
+    if len(server_ids) == 1:
+        found = [await find(rapi, names, server_id) for server_id in server_ids]
+    else:
+        # Ganeti fails a query for names if one of them is unknown, and one for a pattern never.
+        wanted = "|".join(names.of(server_id).replace(".", r"\.") for server_id in sorted(server_ids))
+        found = [_read(names, row) for row in await rapi.query("instance", _FIELDS, ["=~", "name", f"^({wanted})$"])]
+    return {one.server_id: one for one in found if one is not None}
 
 
 async def every(rapi: Rapi, names: Names) -> list[Instance]:
