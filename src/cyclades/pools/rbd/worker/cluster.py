@@ -95,7 +95,9 @@ class Cluster:
 
     def usage(self) -> tuple[int, int]:
         """Bytes in all and free, as Ceph counts what the pool can still take."""
-        found = next(pool["stats"] for pool in self.ask("df")["pools"] if pool["name"] == self.pool)
+        found = next((pool["stats"] for pool in self.ask("df")["pools"] if pool["name"] == self.pool), None)
+        if found is None:  # its manager has only just begun
+            raise Refused("away", "Ceph does not know yet how full the pool is.")
         free = int(found["max_avail"])
         return int(found["stored"]) + free, free
 
