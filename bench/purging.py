@@ -14,7 +14,6 @@ from bench.endpoint import Broken, Endpoint
 from bench.figures import Report, ms, percentile
 from bench.load import Clients
 from bench.options import Options
-from cyclades.store.database import Database
 
 DELETED = 1_000_000
 _LIVING = 1_000
@@ -112,5 +111,7 @@ def _left(file: Path) -> int:
 
 
 async def _until_none_is_left(file: Path) -> None:
-    while await asyncio.to_thread(_left, file):
+    while True:
+        if not await asyncio.to_thread(_left, file):
+            return
         await asyncio.sleep(1)

@@ -144,9 +144,9 @@ _MONTH = 30 * 24 * 3600.0
 
 
 class Housekeeping(_Section):
-    """How long what is over is kept. `deleted_seconds`: deleted volumes, snapshots, servers and so on, for clients that ask
-    for changes, and for an account of what was used. `operation_seconds`: operations that have ended, which a server's
-    history is made of."""
+    """How long what is over is kept. `deleted_seconds`: deleted volumes, snapshots, servers and so on, for clients that
+    ask for changes, and for an account of what was used. `operation_seconds`: operations that have ended, which a
+    server's history is made of."""
 
     deleted_seconds: Annotated[float, _Positive] = 3 * _MONTH
     operation_seconds: Annotated[float, _Positive] = 3 * _MONTH
