@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -25,10 +26,12 @@ _UNLIMITED = {f"CYCLADES_QUOTAS_{name}": "-1" for name in ("VOLUMES", "GIGABYTES
 
 
 class Cloud:
-    """`cyclades up` on `directory`, as a context: it runs inside. `ready` is how many seconds it took to be ready."""
+    """`cyclades up` on `directory`, as a context: it runs inside. `settings` are variables of its environment. `ready`
+    is how many seconds it took to be ready."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] = {}) -> None:
         self.directory = directory
+        self._environment = {**os.environ, **_UNLIMITED, **settings}
         self.ready = 0.0
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -41,7 +44,7 @@ class Cloud:
             # A session of its own: Ctrl-C reaches this program alone, which then stops the cloud in order.
             self._process = subprocess.Popen(
                 command,
-                env=os.environ | _UNLIMITED,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
