@@ -18,17 +18,17 @@ from cyclades.config import PoolSettings, ProviderSettings, load
 from cyclades.engine import presence
 from cyclades.engine import world as assembly
 from cyclades.engine.backends import cluster_backend
-from cyclades.model.capabilities import PARAMETER_SPECS, PROVIDER_SPEC, TEMPLATE_SPEC
+from cyclades.model.capabilities import PARAMETER_SPECS, POOL_SPEC, PROVIDER_SPEC, TEMPLATE_SPEC
 from cyclades.operations.base import new_id
 from cyclades.security.keys import Keys
 from cyclades.store import clusters, volume_types
 from cyclades.store.database import Database, Tx
 
-POOL = "shared"
+POOL, OTHER_POOL = "shared", "other"  # the second has a volume type of its name
 TEMPLATES = ("sharedfile", "file", "plain", "drbd")  # volume types of these names, beside the default one of the pool
 LABEL = "by a type"  # which types of another provider have for it
 
-__all__ = ["LABEL", "LIMIT", "POOL", "TEMPLATES", "GanetiStage", "ganeti_stage"]
+__all__ = ["LABEL", "LIMIT", "OTHER_POOL", "POOL", "TEMPLATES", "GanetiStage", "ganeti_stage"]
 
 
 class GanetiStage(Stage):
@@ -62,19 +62,21 @@ async def ganeti_stage(
 ) -> AsyncIterator[GanetiStage]:
     """An empty one in `directory`. With the hypervisor `fake` no guest runs, and all else is as ever. Each of
     `providers`, which the nodes have to have, gets a volume type of its name."""
-    pool = place.clear(cells.shared / "pool")
+    pools = {name: place.clear(cells.shared / f"pool-{name}") for name in (POOL, OTHER_POOL)}
     url = db.url.render_as_string(hide_password=False)
     settings = load(None, {}, data=str(directory), database__url=url, compute__stop_seconds=0.1)
-    settings.pools, settings.backends, settings.providers = (PoolSettings(POOL, directory=pool),), (), providers
+    settings.pools = tuple(PoolSettings(name, directory=pool) for name, pool in pools.items())
+    settings.backends, settings.providers = (), providers
     world, backends = assembly.build(settings, db)
     keys = Keys(settings.key_dir)
     names = tuple(provider.name for provider in providers)
-    how = {"hypervisor": hypervisor, "hvparams": hvparams, "providers": names}
+    how: dict[str, Any] = {"hypervisor": hypervisor, "hvparams": hvparams, "providers": names}
     options = to_builtins(GanetiOptions(domain=place.DOMAIN, os=place.OS, look_seconds=0.5, **how))
 
     def add(tx: Tx) -> None:
         public = {"is_public": True, "is_default": False}
         volume_types.add(tx, new_id(), name="standard", **public | {"is_default": True, "extra_specs": {}})
+        volume_types.add(tx, new_id(), name=OTHER_POOL, **public, extra_specs={POOL_SPEC: OTHER_POOL})
         for template in TEMPLATES:
             volume_types.add(tx, new_id(), name=template, **public, extra_specs={TEMPLATE_SPEC: template})
         for name in names:
@@ -84,12 +86,12 @@ async def ganeti_stage(
             access = place.access_of(cell)
             sealed = keys.seal(access.password.encode(), clusters.sealed_as(cell.name))
             values = {"url": access.url, "user": access.user, "certificate": access.certificate, "password": sealed}
-            clusters.add(tx, cell.name, **values, pools=[POOL], options=options)
+            clusters.add(tx, cell.name, **values, pools=list(pools), options=options)
 
     await db.write(add)
     async with contextlib.AsyncExitStack() as held:
         for cell in cells.clusters:
-            place.install(cell, {POOL: pool}, directory)
+            place.install(cell, pools, directory)
             row = await db.read(lambda tx, cell=cell: clusters.get(tx, cell.name))  # type: ignore[misc]
             backend = cluster_backend(db, keys, row)
             await held.enter_async_context(backends.having(backend))

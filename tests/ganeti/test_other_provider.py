@@ -75,8 +75,7 @@ async def a_volume(cloud: Stage, provider: str) -> str:
 
 async def a_server(cloud: Stage, provider: str, image_id: str | None = None) -> str:
     """On c1, switched off: a machine that `fake` runs takes no disks."""
-    source = {} if image_id is None else {"source": "image", "source_id": image_id}
-    new = Wanted(size=1, type=provider, **source)
+    new = Wanted(size=1, type=provider, source="blank" if image_id is None else "image", source_id=image_id)
     asked = Asked(
         name="one",
         flavor_id=await a_flavor(cloud),
