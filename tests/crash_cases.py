@@ -9,7 +9,7 @@ import os
 import random
 
 _SEED = "CYCLADES_CRASH_SEED"
-_SHARE = {"sqlite": 0.5, "postgres": 0.08, "ganeti": 0.4}
+_SHARE = {"sqlite": 0.5, "postgres": 0.08, "ganeti": 0.4, "ceph": 0.1}
 
 
 def choose_seed() -> str:
@@ -20,7 +20,7 @@ def choose_seed() -> str:
 
 
 def is_chosen(kind: str, case: str) -> bool:
-    """`kind` is that of the database, or `ganeti` for cases on real clusters."""
+    """`kind` is that of the database, or `ganeti` or `ceph` for cases on those."""
     return everything() or random.Random(f"{os.environ[_SEED]} {case}").random() < _SHARE[kind]
 
 

@@ -20,10 +20,13 @@ from typing import Any
 
 from tests.ceph import tuning
 
+from cyclades.config import load
+
 PYTHON = "/usr/bin/python3"  # has Debian's bindings
 PATIENCE = 120.0  # seconds for anything a daemon does, on a busy machine
 POOL = "cloud"
 ENGINE, NODE = "cyclades", "nodes"  # cephx users: least rights, as docs/ceph.md tells operators to make them
+GUESTS = load(None, {}).backends[0].user
 _SIZE = 4 << 30
 _TRIM_SECONDS = 30.0
 
@@ -49,6 +52,14 @@ class Cluster:
         self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd, "--no-mon-config")
         self.start("osd.0")
         self.make_pool(POOL)
+        self._let_guests_in()
+
+    def _let_guests_in(self) -> None:
+        """The QEMUs of guests run as a user of their own, and read the configuration and their key, no other."""
+        for path in (self.directory.parent, self.directory):
+            path.chmod(0o711)
+        self.conf.chmod(0o644)
+        shutil.chown(self.keyring(f"client.{NODE}"), GUESTS, GUESTS)
 
     def _make_monitor(self) -> None:
         seed, monmap = self.directory / "seed", self.directory / "monmap"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class Stage:
         assert await self.differences() == []
         usage = await self.db.read(lambda tx: quotas.usage(tx, PROJECT))
         assert not any(usage.values()), usage
-        directories = [pool.directory or self.settings.data / "pools" / pool.name for pool in self.settings.pools]
+        directories = [self.settings.pool_directory(pool) for pool in self.settings.pools if pool.engine == "qcow2"]
         for directory in directories:
             for file in (directory / "incoming").iterdir():
                 file.unlink()
@@ -158,13 +158,15 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(db: Database, directory: Path) -> AsyncIterator[Stage]:
+async def stage(
+    db: Database, directory: Path, pools: Sequence[PoolSettings] = (PoolSettings("local"), PoolSettings(OTHER_POOL))
+) -> AsyncIterator[Stage]:
     """An empty stage in `directory`; whatever runs at the end is switched off."""
     url = db.url.render_as_string(hide_password=False)
     # No guest is there to answer.
     settings = load(None, {}, data=str(directory), database__url=url, compute__stop_seconds=0.1)
     settings.backends[0].accelerator = "tcg"
-    settings.pools = (PoolSettings("local"), PoolSettings(OTHER_POOL))
+    settings.pools = tuple(pools)
     world, _ = assembly.build(settings, db)
     for backend in world.backends.values():
         await backend.open()

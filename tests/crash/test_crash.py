@@ -115,21 +115,26 @@ class Saboteur:
 @pytest.mark.parametrize(("scenario", "step", "mode"), cases())
 async def test_broken(database: Database, tmp_path: Path, scenario: str, step: str, mode: str) -> None:
     async with stage(database, tmp_path / "cloud") as world:
-        op_id = await SCENARIOS[scenario](world)
-        operation = registry()[kind_of(scenario)]
-        saboteur = Saboteur(operation, op_id, step, mode)
-        if mode == "two-engines":
-            await _on_two_engines(world, op_id, step)
-        else:
-            await _to_the_end(world, saboteur)
-            assert saboteur.struck
-        row = await world.operation(op_id)
-        fails = mode in ("fail-before", "fail-after", "undo-twice", "undo-killed")
-        assert row.state == ("failed" if fails else "done"), row.reason
-        if fails and operation.kind in scenarios_reconcile.MENDING:
-            await scenarios_reconcile.mend(world, FIXES)
-        assert await world.differences() == []
-        await world.clear()
+        await play(world, scenario, step, mode)
+
+
+async def play(world: Stage, scenario: str, step: str, mode: str) -> None:
+    """One case, from an empty stage to an empty stage."""
+    op_id = await SCENARIOS[scenario](world)
+    operation = registry()[kind_of(scenario)]
+    saboteur = Saboteur(operation, op_id, step, mode)
+    if mode == "two-engines":
+        await _on_two_engines(world, op_id, step)
+    else:
+        await _to_the_end(world, saboteur)
+        assert saboteur.struck
+    row = await world.operation(op_id)
+    fails = mode in ("fail-before", "fail-after", "undo-twice", "undo-killed")
+    assert row.state == ("failed" if fails else "done"), row.reason
+    if fails and operation.kind in scenarios_reconcile.MENDING:
+        await scenarios_reconcile.mend(world, FIXES)
+    assert await world.differences() == []
+    await world.clear()
 
 
 async def _to_the_end(world: Stage, saboteur: Saboteur) -> None:

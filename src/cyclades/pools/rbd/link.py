@@ -33,7 +33,8 @@ _log = structlog.get_logger()
 PATIENCE = 30.0  # seconds without a word from a call
 _LOCK_PATIENCE = 10.0  # seconds that are waited for another's work
 _LOCK_PAUSES = 0.005, 0.1
-_START = 60.0  # seconds until a worker has its connection; it gives up by itself before
+_START = 20.0  # seconds until a worker has its connection, if nothing is wrong
+_DIAGNOSIS = 30.0  # seconds in which Ceph's monitors tell what is wrong; the worker gives up by itself before
 _SILENT = "Ceph does not answer."
 # Puts the package `worker` on the path, and nothing else that is ours: that Python has none of what we need.
 _PROGRAM = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_module('worker', run_name='__main__')"
@@ -147,7 +148,8 @@ class Link:
 
         number = await in_thread(worker.ask, do, arguments, hear)
         try:
-            while "progress" in (message := await asyncio.wait_for(heard.get(), self._patience)):
+            patience = _DIAGNOSIS if do == "trouble" else self._patience
+            while "progress" in (message := await asyncio.wait_for(heard.get(), patience)):
                 await progress(message["progress"])
         except TimeoutError:
             raise await self._given_up(worker, number, do, held) from None
@@ -191,7 +193,7 @@ class Link:
                 self._worker = _Worker(self._settings, self._before)
             worker = self._worker
             try:
-                addresses = worker.ready.result(_START)
+                addresses = worker.ready.result(_START + self._patience)
             except TimeoutError:
                 worker.kill()
                 raise Away(_SILENT) from None

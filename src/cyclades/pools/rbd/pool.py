@@ -205,6 +205,9 @@ class RbdPool:
     async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
         await self._link.call("claim", disk=_checked(disk), owner=owner, generation=generation, card=card)
 
+    async def bind(self, disk: str, owner: str, generation: int, machine_disk: str) -> None:
+        """The owner and its generation are all that is asked for here."""
+
     async def unbind(self, disk: str, owner: str, generation: int) -> None:
         await self._link.call("unbind", disk=_checked(disk), owner=owner, generation=generation)
 

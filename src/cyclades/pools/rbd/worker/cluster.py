@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from .locks import Locks
 
 CONNECT_SECONDS = 15
 _ASK_SECONDS = 10
+_READ_SECONDS = 5.0
 _FENCE_SECONDS = 3600
 _ENGINES = "cyclades.engines"
 _MOST_ENGINES = 10_000
@@ -115,7 +117,17 @@ class Cluster:
         for check in ("OSD_DOWN", "PG_AVAILABILITY"):
             if check in checks:
                 return f"Ceph is not whole: {checks[check]['summary']['message']}."
-        return None
+        return None if self._reads() else "Ceph's OSDs do not answer."
+
+    def _reads(self) -> bool:
+        """Whether an object can be read: monitors notice late that an OSD hangs."""
+        reading = self.io.aio_read(_ENGINES, 1, 0, lambda completion, body: None)
+        until = time.monotonic() + _READ_SECONDS
+        while not reading.is_complete():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
 
 
 _NAMES = {
