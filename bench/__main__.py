@@ -12,11 +12,11 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import attaching, fill, ganeti, making, servers, starting, throughput
+from bench import attaching, fill, ganeti, making, purging, servers, starting, throughput
 from bench.cloud import Cloud
 from bench.endpoint import Broken, Endpoint, login
 from bench.figures import Report, ms
-from bench.options import GANETI, OURS_ONLY, Login, Options, parse
+from bench.options import GANETI, NAMED, OURS_ONLY, PURGE, Login, Options, parse
 from bench.throughput import MADE, Throughput
 
 _FOREIGN_PAUSE = 0.02  # seconds between two looks at somebody else's cloud
@@ -55,7 +55,10 @@ def _ours(options: Options, report: Report, found: Throughput) -> None:
         if GANETI in options.parts:
             with console.status("attaching volumes in a cluster"):
                 ganeti.measure(options, report, directory)
-        if set(options.parts) - {"start", GANETI}:
+        if PURGE in options.parts:
+            with console.status(f"forgetting {purging.DELETED:,} deleted volumes"):
+                purging.measure(report, directory)
+        if set(options.parts) - {"start", *NAMED}:
             with Cloud(directory / "cloud") as cloud:
                 uvloop.run(_inside(options, report, found, cloud))
 

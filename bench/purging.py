@@ -13,7 +13,6 @@ from bench.cloud import Cloud
 from bench.endpoint import Broken, Endpoint
 from bench.figures import Report, ms, percentile
 from bench.load import Clients
-from bench.options import Options
 
 DELETED = 1_000_000
 _LIVING = 1_000
@@ -35,7 +34,7 @@ async def _kinds(endpoint: Endpoint) -> dict[str, list[bytes]]:
     }
 
 
-def measure(options: Options, report: Report, directory: Path) -> None:
+def measure(report: Report, directory: Path) -> None:
     """The same requests on the same tables twice: first while nothing is old enough to be forgotten."""
     place = directory / "purge"
     file = place / "cyclades.db"
