@@ -239,9 +239,11 @@ class Backend(Protocol):
         `Failed` if it runs, and its machine cannot do that."""
         ...
 
-    async def moved(self, server_id: str, volume_id: str, pool: str, *, trail: Trail | None = None) -> None:
-        """The disk of a volume that a server has, which is off, is in the pool of this name from now on. For a backend
-        that keeps books of its own."""
+    async def moved(
+        self, server_id: str, volume_id: str, generation: int, pool: Pool, *, trail: Trail | None = None
+    ) -> None:
+        """The disk of a volume that a server has by this attachment, and that is claimed there, is in `pool` from now
+        on; the server is off. For a backend that keeps books of its own."""
         ...
 
     async def name_disk(self, server_id: str, volume_id: str, *, trail: Trail | None = None) -> None:

@@ -257,7 +257,6 @@ async def clear(work: Work[Args]) -> None:
     args = work.args
     if await _is_switched(work):
         await turn(work)
-        await wait(work)
         await _remove(work, args.old_pool)
         return
     mirror = await _mirror(work)
@@ -265,16 +264,12 @@ async def clear(work: Work[Args]) -> None:
         await mirror.part()
     await _remove(work, args.new_pool)
     await _claim(work, args.old_pool)
+    await _tell(work, args.old_pool)
 
 
 async def tell(work: Work[Args]) -> None:
-    """A backend with books of its own, whose server is off, learns where it finds the disk."""
+    """A backend with books of its own, whose server is off, learns where it finds the disk. `clear` takes that back."""
     await _tell(work, work.args.new_pool)
-
-
-async def untell(work: Work[Args]) -> None:
-    if not await _is_switched(work):
-        await _tell(work, work.args.old_pool)
 
 
 async def switch(work: Work[Args]) -> None:
@@ -334,7 +329,8 @@ async def _mirror(work: Work[Args]) -> Mirror | None:
 async def _tell(work: Work[Args], pool: str) -> None:
     place = work.args.place
     if place is not None and await _mirror(work) is None:
-        await _backend(work, place).moved(place.server_id, work.args.volume_id, pool, trail=work)
+        to = work.world.pools[pool]
+        await _backend(work, place).moved(place.server_id, work.args.volume_id, place.generation, to, trail=work)
 
 
 async def _claim(work: Work[Args], pool: str) -> None:
@@ -392,7 +388,7 @@ OPERATION = Operation(
         Step("wait", wait),
         Step("check", check),
         Step("copy", copy, undo=clear),
-        Step("tell", tell, undo=untell),
+        Step("tell", tell),
         Step("switch", switch),
         Step("remove_old", remove_old),
     ),

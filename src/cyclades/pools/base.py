@@ -198,6 +198,11 @@ class Pool(Protocol):
         `card`: the machines that run the owner learn it from the pool's storage, since they do not ask us."""
         ...
 
+    async def bind(self, disk: str, owner: str, generation: int, machine_disk: str) -> None:
+        """For a claim with a card, of a disk that came from another pool with its attachment: what its machine had
+        plugged in (`machine_disk` is the machine's id of it) has this disk now, and nobody plugs it in first."""
+        ...
+
     async def unbind(self, disk: str, owner: str, generation: int) -> None:
         """What a machine plugs in first by an attachment keeps the disk to itself. After it is proven that it was taken
         away again, let another be the first. Nothing happens if another owner or generation holds the disk; `Passing`

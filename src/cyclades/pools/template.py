@@ -61,6 +61,9 @@ class TemplatePool:
     async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
         """The cluster itself lets one instance have a disk."""
 
+    async def bind(self, disk: str, owner: str, generation: int, machine_disk: str) -> None:
+        raise self._refusal()
+
     async def unbind(self, disk: str, owner: str, generation: int) -> None:
         """As with `claim`."""
 

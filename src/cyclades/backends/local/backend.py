@@ -23,7 +23,7 @@ from cyclades.backends.local.mirror import LocalMirror
 from cyclades.backends.local.qmp import Monitor, Refused, connected
 from cyclades.model.errors import Failed, Fault, Passing
 from cyclades.model.servers import MAX_DISKS
-from cyclades.pools.base import Blockdev
+from cyclades.pools.base import Blockdev, Pool
 from cyclades.threads import in_thread
 
 _LOOK = 0.05, 0.5  # seconds between looks at a guest that was asked to power off: at first, and at most
@@ -273,7 +273,9 @@ class LocalBackend:
         home = self._home(server_id)
         return LocalMirror(lambda: self._monitor(home), volume_id)
 
-    async def moved(self, server_id: str, volume_id: str, pool: str, *, trail: Trail | None = None) -> None:
+    async def moved(
+        self, server_id: str, volume_id: str, generation: int, pool: Pool, *, trail: Trail | None = None
+    ) -> None:
         """A machine is told where its disks are when it is started."""
 
     async def grown(self, server_id: str, volume_id: str, size: int, *, trail: Trail | None = None) -> None:

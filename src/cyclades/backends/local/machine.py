@@ -70,11 +70,16 @@ def plain_path(filename: str) -> str:
     return path_of(json.loads(filename.removeprefix("json:")))
 
 
+def top_name(volume_id: str, blockdev: Blockdev) -> str:
+    """Of the node that is opened so; a disk that is no file here is told by all that is said of it."""
+    return node_name(volume_id, path_of(blockdev) or json.dumps(blockdev, sort_keys=True))
+
+
 def node(plug: Plug, blockdev: Blockdev) -> dict[str, Any]:
     """`blockdev-add`'s arguments for a volume's top layer."""
     return {
         **blockdev,
-        "node-name": node_name(plug.volume_id, path_of(blockdev)),
+        "node-name": top_name(plug.volume_id, blockdev),
         "read-only": plug.read_only,
         "discard": "unmap",
     }

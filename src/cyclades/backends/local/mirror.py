@@ -90,7 +90,7 @@ class LocalMirror:
             await self._close_others(monitor, await self._present(monitor))
 
     def _name(self, target: Blockdev) -> str:
-        return machine.node_name(self._volume_id, machine.path_of(target))
+        return machine.top_name(self._volume_id, target)
 
     async def _job(self, monitor: Monitor) -> dict[str, Any] | None:
         found: list[dict[str, Any]] = await monitor.command("query-jobs")

@@ -51,6 +51,11 @@ async def drop(layers: Layers, volume: Row[Any]) -> None:
     await unbind(layers, volume)
 
 
+async def bind(layers: Layers, volume: Row[Any], machine_disk: str) -> None:
+    """What the provider does when a machine adds the disk, for one that has it already."""
+    await in_thread(_replace, _bound(layers, volume.name, volume.generation), machine_disk + "\n")
+
+
 async def unbind(layers: Layers, volume: Row[Any]) -> None:
     """Let another disk of Ganeti's be the first, or nobody, where the card names none."""
     await in_thread(_bound(layers, volume.name, volume.generation).unlink, missing_ok=True)

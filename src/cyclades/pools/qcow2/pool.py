@@ -358,6 +358,13 @@ class Qcow2Pool:
                 await _refuse_frozen(self._layers.head(volume))
                 await cards.write(self._layers, volume)
 
+    async def bind(self, disk: str, owner: str, generation: int, machine_disk: str) -> None:
+        async with self._layers.hold_disk(_checked(disk)):
+            volume = await self._layers.find(disk)
+            if volume is None or (volume.owner, volume.generation) != (owner, generation):
+                raise Failed("The volume's disk is not this server's any more.")
+            await cards.bind(self._layers, volume, machine_disk)
+
     async def unbind(self, disk: str, owner: str, generation: int) -> None:
         async with self._layers.hold_disk(_checked(disk)):
             volume = await self._layers.find(disk)
