@@ -12,7 +12,6 @@ from cyclades.api.app import application
 from cyclades.api.http.service import Service, Shared
 from cyclades.config import Settings
 from cyclades.model.errors import Unauthorized
-from cyclades.monitoring.metrics import Metrics
 from cyclades.security.keys import Keys
 from cyclades.security.tokens import Claims, Tokens
 from cyclades.store.database import Database
@@ -38,13 +37,11 @@ def token(project_id: str, *roles: str, user_id: str = "u" * 32) -> str:
     return f"{user_id}:{project_id}:{','.join(roles or ('member',))}"
 
 
-def client(
-    db: Database, settings: Settings, services: Iterable[Service], *, metrics: Metrics | None = None, **headers: Any
-) -> httpx.AsyncClient:
+def client(db: Database, settings: Settings, services: Iterable[Service], **headers: Any) -> httpx.AsyncClient:
     """An HTTP client of these services; its answers' unexpected errors are answers, too (500). What is answered at the
     newest version must be as it is described."""
     services = list(services)
-    app = application(services, Shared(db, settings, Keys(settings.key_dir), PlainTokens(), metrics=metrics))
+    app = application(services, Shared(db, settings, Keys(settings.key_dir), PlainTokens()))
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url=URL,

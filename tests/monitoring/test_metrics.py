@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client import generate_latest
-from tests.api.client import client
+from tests.api.client import URL, PlainTokens
 from tests.api.whole import SERVICES
 from tests.monitoring.figures import samples, value
 
+from cyclades.api.app import application
+from cyclades.api.http.service import Shared
 from cyclades.config import load
 from cyclades.monitoring.metrics import Metrics
+from cyclades.security.keys import Keys
 from cyclades.store.database import Database
 
 
 async def test_requests_by_the_template_of_their_route(database: Database, tmp_path: Path) -> None:
     metrics = Metrics(database)
-    async with client(database, load(None, {}, data=str(tmp_path)), SERVICES, metrics=metrics) as http:
+    settings = load(None, {}, data=str(tmp_path))
+    shared = Shared(database, settings, Keys(settings.key_dir), PlainTokens(), metrics=metrics)
+    transport = httpx.ASGITransport(application(SERVICES, shared))
+    async with httpx.AsyncClient(transport=transport, base_url=URL) as http:
         for _ in range(2):
             assert (await http.get("/volume/v3/volumes/4b7d")).status_code == 401
         assert (await http.get("/nowhere/4b7d")).status_code == 404

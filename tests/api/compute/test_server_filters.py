@@ -100,6 +100,13 @@ async def test_what_is_refused(member: Client, query: str) -> None:
     assert (await member.get(f"{BASE}/servers?{query}")).status_code == 400
 
 
+@pytest.mark.parametrize("query", ["all_tenants=maybe", "deleted=2"])
+async def test_what_is_neither_true_nor_false_is_refused(admin: Client, query: str) -> None:
+    answer = await admin.get(f"{BASE}/servers?{query}")
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in answer.json()["badRequest"]["message"]
+
+
 async def test_servers_that_were_deleted(member: Client, admin: Client, three: dict[str, str], put: Put) -> None:
     await put("server", three["db"], status="DELETED", deleted_at=2_000_000_000, updated_at=2_000_000_000)
     assert await names(member, "") == ["web-1", "web-2"]

@@ -23,6 +23,9 @@ T = TypeVar("T")
 # A request that carries this header, with any value, is shown what no standard answer has.
 EXTRAS_HEADER = "x-cyclades-extras"
 
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+
 
 @dataclass
 class Request:
@@ -96,5 +99,13 @@ class Request:
             raise Invalid("query-time", f"{name}: {value[:50]!r} is not a time (ISO 8601).", field=name) from error
 
     def flag(self, name: str) -> bool:
-        """A query parameter that is true or false."""
-        return (self.one(name) or "").lower() in ("1", "true", "yes", "on", "t", "y")
+        """A query parameter that is true or false: false unless it is there and says something."""
+        return boolean(name, self.one(name) or "false")
+
+
+def boolean(name: str, text: str) -> bool:
+    """What the text of a query parameter means; 400 if that is neither, as in Cinder and Nova."""
+    if text.lower() not in _TRUE | _FALSE:
+        text = f"Invalid input received: {name}={text[:50]!r} is neither true nor false."
+        raise Invalid("filter-boolean", text, field=name)
+    return text.lower() in _TRUE

@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from cyclades.api.http import lists, times
-from cyclades.api.http.request import Request
+from cyclades.api.http.request import Request, boolean
 from cyclades.api.http.schemas import Schema
 from cyclades.api.http.versions import Version
 from cyclades.api.volume import since
@@ -25,8 +25,6 @@ from cyclades.model.errors import Invalid
 Where = Callable[[Request, str], sa.ColumnElement[bool]]
 
 _NO_TEXT = re.compile("[\\0\ud800-\udfff]")
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 # In every list's query, and no filters of it. Cinder's clients send `all_tenants` whoever they are.
 _PAGES = frozenset({"limit", "marker", "offset", "sort", "sort_key", "sort_dir", "all_tenants"})
 
@@ -78,7 +76,7 @@ def parameters(
 
 def scope(request: Request) -> str | None:
     """Whose rows a list has: one project's, or, for admins who ask, everybody's."""
-    everybodys = flag(request, "all_tenants")
+    everybodys = request.flag("all_tenants")
     return None if everybodys and request.caller.is_admin else request.caller.project_id
 
 
@@ -127,15 +125,6 @@ def truth(column: sa.ColumnElement[bool], name: str) -> Where:
         return column.is_(boolean(name, text))
 
     return where
-
-
-def boolean(name: str, text: str) -> bool:
-    """What a filter's value means."""
-    if text.lower() not in _TRUE | _FALSE:
-        raise Invalid(
-            "filter-boolean", f"Invalid input received: {name}={text!r} is neither true nor false.", field=name
-        )
-    return text.lower() in _TRUE
 
 
 def or_none(column: sa.ColumnElement[Any]) -> Where:
@@ -193,11 +182,6 @@ def mapping(name: str, text: str) -> dict[str, str]:
 def _is_text(value: object) -> bool:
     """That a database keeps: what is escaped in a filter was not seen when the query string was read."""
     return isinstance(value, str) and _NO_TEXT.search(value) is None
-
-
-def flag(request: Request, name: str) -> bool:
-    """A parameter that is true or false: false unless it is there."""
-    return boolean(name, request.one(name) or "false")
 
 
 _COMPARE: dict[str, Callable[[Any, int], sa.ColumnElement[bool]]] = {

@@ -96,7 +96,7 @@ _QUERY = {"detail": filters.TRUTH} | filters.parameters(_FILTERS, projects=False
 
 @SERVICE.route("GET", "/scheduler-stats/get_pools", who="admin", answer=shapes.page("pools", _POOL), query=_QUERY)
 async def every(request: Request) -> dict[str, Any]:
-    detail = filters.flag(request, "detail")
+    detail = request.flag("detail")
     unknown = sorted(set(request.query) - {"detail"} - set(_FILTERS))
     if unknown and request.version >= since.UNKNOWN_FILTERS_REFUSED:
         text = f"Invalid filters {','.join(unknown)} are found in query options."

@@ -106,7 +106,7 @@ _SET_OR_USED = {"anyOf": [_SET, _quotas("quota_set", _USED, id=shapes.OWNER)]}
 
 @SERVICE.route("GET", "/os-quota-sets/{project_id}", who="reader", answer=_SET_OR_USED, query={"usage": filters.TRUTH})
 async def show(request: Request) -> dict[str, Any]:
-    with_usage = filters.flag(request, "usage")
+    with_usage = request.flag("usage")
 
     def read(tx: Tx) -> dict[str, Any]:
         project_id = _project(tx, request)
@@ -164,7 +164,7 @@ def _asked(tx: Tx, request: Request, key: str) -> dict[str, tuple[str, int]]:
     query={"skip_validation": filters.TRUTH},
 )
 async def update(request: Request) -> dict[str, Any]:
-    below_usage = filters.flag(request, "skip_validation")
+    below_usage = request.flag("skip_validation")
 
     def change(tx: Tx) -> dict[str, Any]:
         project_id = _project(tx, request)

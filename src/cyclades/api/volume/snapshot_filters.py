@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cyclades.api.http.request import Request
+from cyclades.api.http.request import Request, boolean
 from cyclades.api.http.versions import Version
 from cyclades.api.volume import filters, since
 from cyclades.api.volume.filters import Filter, Where
@@ -37,7 +37,7 @@ def _of_volume(condition: Where) -> Where:
 
 
 def _consumes_quota(_: Request, text: str) -> sa.ColumnElement[bool]:
-    return sa.true() if filters.boolean("consumes_quota", text) else sa.false()
+    return sa.true() if boolean("consumes_quota", text) else sa.false()
 
 
 FILTERS = filters.table(

@@ -84,7 +84,7 @@ async def detail(request: Request) -> dict[str, Any]:
 async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     found = snapshot_filters.found(request)
     wanted = lists.page(request, snapshot_filters.sortable(request.version))
-    with_count = request.version >= since.LIST_COUNT and filters.flag(request, "with_count")
+    with_count = request.version >= since.LIST_COUNT and request.flag("with_count")
 
     def read(tx: Tx) -> dict[str, Any]:
         rows, _ = snapshots.page(tx, found, wanted, filters.scope(request))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Row
 
 from cyclades.api.http import lists
-from cyclades.api.http.request import Request
+from cyclades.api.http.request import Request, boolean
 from cyclades.api.http.schemas import BOOLEAN, NAME_NOT_EMPTY, NAME_OR_NULL, TEXT_OR_NULL, Schema, body, is_true
 from cyclades.api.volume import filters, shapes, since, views
 from cyclades.api.volume.filters import Filter
@@ -61,7 +61,7 @@ def _is_public(request: Request, text: str) -> sa.ColumnElement[bool]:
     """Admins may ask for private types (`false`) or for all (`None`); what others see is not for them to choose."""
     if not request.caller.is_admin or text.lower() == "none":
         return sa.true()
-    if filters.boolean("is_public", text):
+    if boolean("is_public", text):
         return volume_types.is_open_to(request.caller.project_id)
     return volume_type.c.is_public.is_(False)
 

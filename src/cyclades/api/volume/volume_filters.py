@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cyclades.api.http.request import Request
+from cyclades.api.http.request import Request, boolean
 from cyclades.api.volume import filters, since
 from cyclades.api.volume.filters import Filter
 from cyclades.store import volumes
@@ -28,7 +28,7 @@ SORTABLE = {
 
 def _bootable(request: Request, text: str) -> sa.ColumnElement[bool]:
     if request.version >= since.BOOTABLE_FILTER_STRICT:
-        return volume.c.bootable.is_(filters.boolean("bootable", text))
+        return volume.c.bootable.is_(boolean("bootable", text))
     return volume.c.bootable.is_(text not in ("", "False", "false", "FALSE"))
 
 

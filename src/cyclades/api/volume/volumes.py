@@ -135,7 +135,7 @@ async def detail(request: Request) -> dict[str, Any]:
 async def _list(request: Request, *, detail: bool) -> dict[str, Any]:
     found = volume_filters.found(request)
     wanted = lists.page(request, volume_filters.SORTABLE)
-    with_count = request.version >= since.LIST_COUNT and filters.flag(request, "with_count")
+    with_count = request.version >= since.LIST_COUNT and request.flag("with_count")
 
     def read(tx: Tx) -> dict[str, Any]:
         rows, _ = volumes.page(tx, found, wanted, filters.scope(request))
@@ -234,8 +234,8 @@ async def summary(request: Request) -> dict[str, Any]:
 )
 async def delete(request: Request) -> None:
     caller, volume_id = request.caller, request.ids["volume_id"]
-    cascade = filters.flag(request, "cascade")
-    force = request.version >= since.DELETE_FORCE and filters.flag(request, "force")
+    cascade = request.flag("cascade")
+    force = request.version >= since.DELETE_FORCE and request.flag("force")
     if force and not caller.is_admin:
         raise Forbidden("delete-force", "Only admins delete by force.")
     if cascade or force:
