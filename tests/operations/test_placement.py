@@ -168,6 +168,16 @@ def test_a_backend_has_to_reach_every_volume(cloud: Cloud) -> None:
         cloud.server(host="c9")
 
 
+def test_ganeti_3_0_gets_no_disk_that_it_could_not_attach_again(cloud: Cloud) -> None:
+    cloud.settings.providers = (ProviderSettings("theirs", detaches=True),)
+    cloud.cluster("old", version=3_000_002)
+    with pytest.raises(Invalid, match="does not have the disk template ext/theirs of volume") as refused:
+        cloud.server(cloud.volume("theirs"), host="old")
+    assert refused.value.rule == "backend-reach"
+    cloud.cluster("new")
+    assert cloud.backend_of(cloud.server(cloud.volume("theirs"))) == "new"
+
+
 @pytest.mark.parametrize(
     ("why", "words"), [("offline", "offline"), ("drained", "disabled \\(spring\\)"), ("wipes", "would wipe")]
 )
