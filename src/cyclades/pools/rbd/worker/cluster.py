@@ -17,7 +17,7 @@ from .locks import Locks
 
 CONNECT_SECONDS = 15
 _ASK_SECONDS = 10
-_READ_SECONDS = 5.0
+_ANSWER_SECONDS = 5.0
 _FENCE_SECONDS = 3600
 _ENGINES = "cyclades.engines"
 _MOST_ENGINES = 10_000
@@ -76,7 +76,8 @@ class Cluster:
             self.io.set_omap(op, tuple(self.addresses), tuple(b"1" for _ in self.addresses))
             if before:
                 self.io.remove_omap_keys(op, tuple(before))
-            self.io.operate_write_op(op, _ENGINES)
+            if not _ends(self.io.operate_aio_write_op(op, _ENGINES)):
+                raise Refused("away", self.trouble() or "Ceph does not answer.")
 
     def sign_out(self) -> None:
         with rados.WriteOpCtx() as op:
@@ -121,13 +122,17 @@ class Cluster:
 
     def _reads(self) -> bool:
         """Whether an object can be read: monitors notice late that an OSD hangs."""
-        reading = self.io.aio_read(_ENGINES, 1, 0, lambda completion, body: None)
-        until = time.monotonic() + _READ_SECONDS
-        while not reading.is_complete():
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.05)
-        return True
+        return _ends(self.io.aio_read(_ENGINES, 1, 0, lambda completion, body: None))
+
+
+def _ends(completion: Any) -> bool:
+    """Wait for it, but not for ever: librados would."""
+    until = time.monotonic() + _ANSWER_SECONDS
+    while not completion.is_complete():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 _NAMES = {
