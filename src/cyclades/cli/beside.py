@@ -27,7 +27,7 @@ from cyclades.model.caller import Caller
 from cyclades.model.errors import NotFound
 from cyclades.model.roles import ADMIN
 from cyclades.operations.base import new_id
-from cyclades.store import domains, operations, projects, users
+from cyclades.store import domains, operations, projects, services, users
 from cyclades.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -184,7 +184,11 @@ class Cloud:
             where = self.settings.data
             typer.echo(f"No engine runs on {where}: it is done when `cyclades up` runs there again.", err=True)
             return UNFINISHED if self.wait else 0
-        return self.wait_for(accepted) if self.wait and accepted else 0
+        if accepted and self.wait:
+            return self.wait_for(accepted)
+        if accepted and not self.db.is_sqlite and not self.db.read_now(lambda tx: services.is_there(tx, "engine")):
+            typer.echo("No engine runs: it is done when `cyclades engine` runs again.", err=True)
+        return 0
 
     def wait_for(self, accepted: Mapping[str, str]) -> int:
         """Until these operations (a title for each by its id) have ended; returns the command's exit code."""
@@ -192,6 +196,9 @@ class Cloud:
             ended = waiting.until_ended(self.db, accepted)
         except KeyboardInterrupt:
             typer.echo("Not waited for any longer; it goes on all the same.", err=True)
+            return UNFINISHED
+        except waiting.NoEngine as alone:
+            typer.echo(str(alone), err=True)
             return UNFINISHED
         failed = [row for row in ended if row.state == "failed"]
         for row in failed:

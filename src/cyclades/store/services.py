@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Row
 from sqlalchemy.dialects import postgresql, sqlite
 
+from cyclades.model.presence import is_up
 from cyclades.store.database import Tx
 from cyclades.store.schema import now, service
 
@@ -26,6 +27,11 @@ def seen(tx: Tx, service_id: str, *, host: str, kind: str, version: str) -> None
 def forget(tx: Tx, service_id: str) -> None:
     """The process ends."""
     tx.execute(service.delete().where(service.c.id == service_id))
+
+
+def is_there(tx: Tx, kind: str) -> bool:
+    """Whether a process of this kind was seen not long ago."""
+    return any(is_up(row.seen_at, now()) for row in every(tx, kind=kind))
 
 
 def every(tx: Tx, *, kind: str | None = None) -> list[Row[Any]]:

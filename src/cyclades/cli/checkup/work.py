@@ -64,7 +64,7 @@ def clock(tx: Tx) -> Findings:
 
 def runs(tx: Tx) -> bool:
     """Whether there is an engine."""
-    return any(is_up(row.seen_at, now()) for row in services.every(tx, kind="engine"))
+    return services.is_there(tx, "engine")
 
 
 def processes(tx: Tx) -> Findings:
