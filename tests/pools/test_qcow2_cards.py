@@ -125,6 +125,20 @@ async def test_a_disk_that_a_node_has_open_is_not_free(pool: Qcow2Pool, cards: P
     assert names(cards) == {f"{A}.json"}
 
 
+async def test_what_came_with_its_attachment_is_bound_already(pool: Qcow2Pool, cards: Path) -> None:
+    """As the provider on the nodes binds a disk that is added (tests/provider): a line with Ganeti's id of it."""
+    await pool.create(A, MIB)
+    for owner, generation in (("c1/x", 1), ("c1/y", 2)):
+        with pytest.raises(Failed, match="not this server's"):
+            await pool.bind(A, owner, generation, "one")
+        await pool.claim(A, "c1/x", 2, card=True)
+    for _ in range(2):
+        await pool.bind(A, "c1/x", 2, "one")
+        assert (cards / f"{A}.2.bound").read_text() == "one\n"
+    await pool.release(A, "c1/x", 2)
+    assert names(cards) == {f"{A}.json"}
+
+
 async def test_a_renamed_disk_has_no_card(pool: Qcow2Pool, cards: Path) -> None:
     await pool.create(A, MIB)
     await pool.claim(A, "c1/x", 1, card=True)
