@@ -175,8 +175,9 @@ def test_every_deleted_row_is_forgotten() -> None:
 @pytest.mark.parametrize("name", BY_TABLE)
 def test_no_batch_reads_a_whole_table(database: Database, name: str) -> None:
     kind = BY_TABLE[name]
-    key = tuple(_something(column) for column in kind.key)
-    for statement in (housekeeping.due(kind, now(), (1, *key)), *housekeeping.deletions(kind, [key] * BATCH)):
+    place = (1, *(_something(column) for column in kind.key))
+    between = housekeeping._between(kind, now(), place, place)
+    for statement in (housekeeping.last_of(kind, now(), place), *housekeeping.deletions(kind, between)):
         plan = explained(database, statement)
         assert [line for line in plan if _is_scan(line)] == [], plan
 

@@ -5,8 +5,7 @@ Volume types and flavors stay when they are deleted: they are few, and what was 
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,35 +82,39 @@ class Batch:
 
 
 def forget(tx: Tx, settings: Settings, kind: Kind, after: Place | None = None) -> Batch:
-    """The next batch of one kind."""
-    found = tx.execute(due(kind, now() - int(kind.kept(settings) * 1_000_000), after)).all()
-    last = tuple(found[-1]) if len(found) == BATCH else None
+    """The next batch of one kind. The rows do not pass through Python, where requests would wait for it."""
+    before = now() - int(kind.kept(settings) * 1_000_000)
+    row = tx.execute(last_of(kind, before, after)).first()
+    last = None if row is None else tuple(row)
     gone = 0
-    if found:
-        for deletion in deletions(kind, [tuple(row)[1:] for row in found]):
-            gone = tx.execute(deletion).rowcount
+    for deletion in deletions(kind, _between(kind, before, after, last)):
+        gone = tx.execute(deletion).rowcount
     return Batch(gone, last)
 
 
-def due(kind: Kind, before: int, after: Place | None) -> sa.Select[Any]:
-    """Age and key of rows that are old enough, after a place. What another process is forgetting is passed over."""
+def last_of(kind: Kind, before: int, after: Place | None) -> sa.Select[Any]:
+    """The place of the last row of the batch after a place; nothing if there are fewer rows."""
     order = (kind.age, *kind.key)
-    found = sa.select(*order).where(kind.age <= before).order_by(*order).limit(BATCH)
-    if after is not None:
-        found = found.where(sa.tuple_(*order) > sa.tuple_(*after))
-    return found.with_for_update(skip_locked=True)
+    return sa.select(*order).where(_between(kind, before, after, None)).order_by(*order).limit(1).offset(BATCH - 1)
 
 
-def deletions(kind: Kind, keys: Sequence[Place]) -> list[sa.Delete]:
+def deletions(kind: Kind, which: sa.ColumnElement[bool]) -> list[sa.Delete]:
     """Of the rows' parts, then of those rows that nothing needs."""
-    first, firsts = kind.key[0], [key[0] for key in keys]
-    chosen: sa.ColumnElement[bool]
-    if len(kind.key) == 1:
-        chosen = first.in_(firsts)
-    else:  # not `(a, b) IN …`: for that SQLite reads the whole table
-        chosen = sa.or_(*(sa.and_(*map(operator.eq, kind.key, key)) for key in keys))
+    first = kind.key[0]
+    parts = [part.table.delete().where(part.in_(sa.select(first).where(which))) for part in kind.parts]
     stay: list[sa.ColumnElement[bool]] = [sa.exists().where(column == first) for column in kind.named_by]
     if kind.stays is not None:
         stay.append(kind.stays)
-    parts = [part.table.delete().where(part.in_(firsts)) for part in kind.parts]
-    return [*parts, kind.table.delete().where(chosen, *(~one for one in stay))]
+    return [*parts, kind.table.delete().where(which, *(~one for one in stay))]
+
+
+def _between(kind: Kind, before: int, after: Place | None, last: Place | None) -> sa.ColumnElement[bool]:
+    """Old enough, after one place and up to another."""
+    place = sa.tuple_(kind.age, *kind.key)
+    # SQLite looks up one lower and one upper bound in the index, and reads all that is between.
+    bounds = [kind.age <= (before if last is None else last[0])]
+    if after is not None:
+        bounds.append(place > sa.tuple_(*after))
+    if last is not None:
+        bounds.append(place <= sa.tuple_(*last))
+    return sa.and_(*bounds)
