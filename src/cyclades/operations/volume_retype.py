@@ -32,6 +32,7 @@ from cyclades.operations import placement
 from cyclades.operations.base import Operation, Step, Work, new_id, submit
 from cyclades.operations.server_spec import owner
 from cyclades.operations.turn import wait_for_users
+from cyclades.operations.volume_attach import claim_disk
 from cyclades.store import attachments, clusters, operations, quotas, servers, snapshots, volume_types, volumes
 from cyclades.store.database import Tx
 from cyclades.store.pools import require_open
@@ -334,11 +335,10 @@ async def _tell(work: Work[Args], pool: str) -> None:
 
 
 async def _claim(work: Work[Args], pool: str) -> None:
-    place = work.args.place
+    place, volume_id = work.args.place, work.args.volume_id
     if place is not None:
         await work.still()
-        disk, card = volume_disk(work.args.volume_id), _backend(work, place).cards
-        await work.world.pools[pool].claim(disk, owner(place.backend, place.server_id), place.generation, card=card)
+        await claim_disk(work.world, place.backend, place.server_id, volume_id, pool, place.generation)
 
 
 async def _release(work: Work[Args], pool: str) -> None:
