@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from cyclades.cli.protocol import BoundedProtocol
 from cyclades.cli.refused import Refused
 from cyclades.config import Api
 
@@ -68,7 +69,7 @@ async def serving(app: Any, where: socket.socket, tls: Api | None = None) -> Asy
         app,
         ssl_certfile=str(tls.tls_cert) if tls and tls.tls_cert else None,
         ssl_keyfile=str(tls.tls_key) if tls and tls.tls_key else None,
-        http="httptools",
+        http=BoundedProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -15,6 +15,7 @@ from tests.api.client import token
 from tests.api.whole import Whole, whole
 
 from cyclades.cli.listening import serving
+from cyclades.cli.protocol import LARGEST_HEAD
 from cyclades.store.database import Database
 
 LIMIT = 60.0
@@ -216,3 +217,33 @@ async def test_many_requests_at_once_on_one_connection_are_answered_in_order(wir
     paths = [VOLUMES, "/nowhere", f"{VOLUMES}/detail", f"{VOLUMES}/x"] * 20
     sent = [wire.head("GET", path) for path in paths] + [wire.head("GET", VOLUMES, "Connection: close")]
     assert _codes(await wire.send(b"".join(sent))) == [200, 404, 200, 404] * 20 + [200]
+
+
+async def _is_too_long(wire: Wire, *pieces: bytes) -> bool:
+    """The connection may be gone before the answer is read, since not all was read that was sent."""
+    try:
+        return _codes(await wire.send(*pieces)) in ([431], [])
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize("rest", ["", "\r\n"])
+async def test_a_head_has_a_bound(wire: Wire, rest: str) -> None:
+    """Whether it is one long line or many, and whether it ends or not."""
+    fits = "a" * (LARGEST_HEAD // 2)
+    assert _codes(await wire.send(wire.head("GET", VOLUMES, f"X-Long: {fits}", "Connection: close"))) == [200]
+    whole = wire.head("GET", VOLUMES, "Connection: close").removesuffix(b"\r\n\r\n")
+    for lines in ([f"X-Long: {fits}{fits}"], [f"X-Many-{number}: {'b' * 1000}" for number in range(70)]):
+        assert await _is_too_long(wire, whole, "\r\n".join(["", *lines, "", rest]).encode())
+    assert await _is_too_long(wire, wire.head("GET", f"{VOLUMES}?name={fits}{fits}"))
+
+
+async def test_what_comes_after_a_body_has_a_bound(wire: Wire) -> None:
+    before = await wire.volumes()
+    head = wire.head("POST", VOLUMES, "Transfer-Encoding: chunked")
+    endless = [b"c" * LARGEST_HEAD] * 16
+    assert await _is_too_long(wire, head, b"%x\r\n%b\r\n0\r\nX-Trailer: " % (len(BODY), BODY), *endless)
+    assert await wire.volumes() == before
+    long = b"d" * (3 * LARGEST_HEAD)
+    answers = await wire.send(wire.head("POST", VOLUMES, f"Content-Length: {len(long)}", "Connection: close"), long)
+    assert _codes(answers) == [400]
