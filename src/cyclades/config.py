@@ -179,7 +179,8 @@ class Settings(_Section):
 
     @property
     def database_url(self) -> str:
-        return self.database.url or f"sqlite:///{self.data.absolute()}/cyclades.db"
+        file = str(self.data.absolute() / "cyclades.db").replace("%", "%25").replace("?", "%3F")
+        return self.database.url or f"sqlite:///{file}"
 
     @property
     def image_dir(self) -> Path:

@@ -97,6 +97,14 @@ def test_a_database_of_a_newer_version(data: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_any_name_of_a_directory(tmp_path: Path) -> None:
+    """It is a part of a URL, where some characters mean something."""
+    data = tmp_path / "why? 100%25 #1"
+    assert command("db", "upgrade", "--data", data).returncode == 0
+    assert (data / "cyclades.db").exists()
+    assert command("volume-list", "--data", data).returncode == 0
+
+
 def test_it_does_not_run_beside_a_cloud(tmp_path: Path) -> None:
     cloud = Cloud(tmp_path / "cloud")
     try:

@@ -170,9 +170,9 @@ def done(tx: Tx, work: Work[Args]) -> None:
     if (text := _text(work.args.status)) is not None:
         messages.tell(tx, work.id, text)
     if size != row.size:
+        change = quota.of_growth(abs(size - row.size), type_id=row.volume_type_id, consumes=row.consumes_quota)
         # Not `take`: what is there counts, whatever the limit.
-        shrunk = quota.of_growth(row.size - size, type_id=row.volume_type_id, consumes=row.consumes_quota)
-        quotas.give_back(tx, row.project_id, shrunk)
+        (quotas.count if size > row.size else quotas.give_back)(tx, row.project_id, change)
 
 
 def failed(tx: Tx, work: Work[Args], reason: str) -> None:
