@@ -50,3 +50,11 @@ def test_all_are_listed_by_what_they_are_about() -> None:
     for words in ("Volumes", "Servers", "Operations", "server-create", "quota-check", "key-rotate"):
         assert words in done.stdout
     assert command("no-such-command").returncode == 2
+
+
+def test_help_has_the_width_of_the_terminal() -> None:
+    shown = CliRunner().invoke(app, ["up", "--help"], env={"COLUMNS": "60", "TERM": "dumb"}).output
+    text = shown.partition("directory.")[2].partition("╭")[0]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    assert len(lines) > 2
+    assert all(len(line) > 30 for line in lines[:-1]), lines

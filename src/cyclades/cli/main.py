@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from cyclades import __version__
-from cyclades.cli.options import ConfigFile, Data, settings_from
+from cyclades.cli.options import ConfigFile, Data, flowing, settings_from
 from cyclades.cli.refused import refusals_told
 
 _RUNNING = "Running a cloud"
+_Command = TypeVar("_Command", bound=Callable[..., None])
 
 app = typer.Typer(
     help="Cyclades: OpenStack's volumes and servers, self-hosted.",
+    epilog="Exit codes: 0 done, or accepted without --wait; 1 refused, and nothing was changed, or failed; "
+    "2 wrong usage; 3 accepted, and not waited for to the end; 4 looked at, and not as it should be. "
+    "Which cloud: --data DIR, where `cyclades up` has it, or --config FILE.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -41,6 +46,11 @@ _COMMANDS = {
 _HERE = ("up", "api", "engine", "db", "version")
 
 
+def _flows(command: _Command) -> _Command:
+    command.__doc__ = flowing(command)
+    return command
+
+
 def _load(asked: str | None) -> None:
     """Add the command that is asked for, so that it is there at once; all of them where it is none of these."""
     if asked in _HERE:
@@ -51,13 +61,14 @@ def _load(asked: str | None) -> None:
         function = names[0].replace("-", "_")
         command = getattr(importlib.import_module(f"cyclades.cli.{function}"), function)
         for name in names:
-            app.command(name, rich_help_panel=panel, hidden=name != names[0])(command)
+            app.command(name, rich_help_panel=panel, hidden=name != names[0], help=flowing(command))(command)
 
 
 _load(sys.argv[1] if len(sys.argv) > 1 else None)
 
 
 @app.command(rich_help_panel=_RUNNING)
+@_flows
 def up(
     data: Data = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
@@ -93,6 +104,7 @@ def up(
 
 
 @app.command(rich_help_panel=_RUNNING)
+@_flows
 def api(config: ConfigFile = None) -> None:
     """Run the APIs alone, on PostgreSQL; any number of these may run."""
     from cyclades.cli import serve
@@ -103,6 +115,7 @@ def api(config: ConfigFile = None) -> None:
 
 
 @app.command(rich_help_panel=_RUNNING)
+@_flows
 def engine(config: ConfigFile = None) -> None:
     """Run an engine alone, on PostgreSQL; any number of these may run."""
     from cyclades.cli import serve
@@ -113,6 +126,7 @@ def engine(config: ConfigFile = None) -> None:
 
 
 @db_app.command()
+@_flows
 def upgrade(data: Data = None, config: ConfigFile = None) -> None:
     """Bring the database to what this version needs. Run it before a new version's first `api` or `engine`.
 
@@ -133,6 +147,7 @@ def upgrade(data: Data = None, config: ConfigFile = None) -> None:
 
 
 @db_app.command()
+@_flows
 def backup(
     file: Annotated[Path, typer.Argument(help="Where to; it must not be there yet.")],
     data: Data = None,

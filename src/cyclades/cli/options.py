@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,12 @@ Data = Annotated[
         rich_help_panel=_EVERYWHERE,
     ),
 ]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How to print it.", rich_help_panel=_EVERYWHERE)]
+Output = Annotated[
+    Format,
+    typer.Option(
+        "--output", "-o", help="What to print: a table for people, or a form for programs.", rich_help_panel=_EVERYWHERE
+    ),
+]
 OnlyFields = Annotated[
     str | None,
     typer.Option("--fields", metavar="A,B", help="Print only these, in this order.", rich_help_panel=_EVERYWHERE),
@@ -52,6 +58,13 @@ Name = Annotated[str | None, typer.Option("--name", help="At most 255 characters
 Description = Annotated[str | None, typer.Option("--description", help="What it is for.")]
 Metadata = Annotated[list[str] | None, typer.Option("--meta", metavar="NAME=VALUE", help="Metadata; repeatable.")]
 NoMetadata = Annotated[list[str] | None, typer.Option("--no-meta", metavar="NAME", help="Take it away; repeatable.")]
+
+
+def flowing(command: Callable[..., Any]) -> str:
+    """What a command's help says, with no line breaks inside paragraphs: they are the terminal's to make. What is
+    indented stays as it is."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(one if one.startswith(" ") else " ".join(one.split()) for one in paragraphs)
 
 
 def settings_from(config: Path | None, data: Path | None = None, **given: Any) -> Settings:
