@@ -100,6 +100,15 @@ class Disk:
         """Assert what is read."""
         await self._io(f"read -P {byte} {offset} {length}")
 
+    async def let_go(self) -> None:
+        """Of the device, as a guest does that was asked long ago."""
+        async with connected(self._home.qmp) as monitor:
+            device = (await disks.present(monitor))[self.volume_id].device
+            with monitor.listening("DEVICE_DELETED") as events:
+                await monitor.command("device_del", {"id": device})
+                while self.volume_id in await disks.present(monitor):
+                    await events.get()
+
     async def row(self) -> Any:
         return await self.cloud.one(schema.volume, self.volume_id)
 
@@ -302,6 +311,25 @@ async def test_a_machine_that_keeps_the_old_disk_after_all(cloud: Stage, monkeyp
     assert (row.status, row.migration_status, row.pool) == ("in-use", "error", "local")
     assert await used(cloud) == before
     await disk.write(0, MIB, 1)
+
+
+async def test_a_guest_that_lets_go_of_it_meanwhile(cloud: Stage, tmp_path: Path) -> None:
+    """As after a detach that we had given up on: nobody has it open any more, and the copy goes on at rest."""
+    disk = await a_disk(cloud)
+    await disk.write(0, MIB, 1)
+    gone: list[str] = []
+
+    async def lets_go(phase: Phase, work: Work[Any], step: str, direction: str) -> None:
+        if (work.kind, step, phase, gone) == ("volume_retype", "switch", "before", []):
+            gone.append(step)
+            await disk.let_go()
+
+    await begin(cloud, disk.volume_id)
+    await cloud.settle(lets_go)
+    row = await disk.row()
+    assert (gone, row.status, row.migration_status, row.pool) == (["switch"], "in-use", "success", OTHER_POOL)
+    assert await disk.kept(tmp_path, (0, KIB)) == [b"\1" * KIB]
+    await cloud.do(lambda tx: volume_detach.start(tx, cloud.caller, disk.server_id, disk.volume_id))
 
 
 # --- what comes between ---------------------------------------------------------------------------

@@ -268,10 +268,11 @@ class LocalBackend:
         return LocalLiveDisk(lambda: self._monitor(home), volume_id)
 
     async def mirror(self, server_id: str, volume_id: str) -> LocalMirror | None:
-        if await self.live_disk(server_id, volume_id) is None:
-            return None
         home = self._home(server_id)
-        return LocalMirror(lambda: self._monitor(home), volume_id)
+        if home.pid() is None:
+            return None
+        mirror = LocalMirror(lambda: self._monitor(home), volume_id)
+        return mirror if await mirror.is_needed() else None
 
     async def moved(
         self, server_id: str, volume_id: str, generation: int, pool: Pool, *, trail: Trail | None = None

@@ -30,6 +30,15 @@ class LocalMirror:
         self._connect, self._volume_id = connect, volume_id
         self._id = f"mirror-{machine.node_prefix(volume_id)}"
 
+    async def is_needed(self) -> bool:
+        """False if the guest has let go of the volume: then what was copying it is ended, and nothing of it is open."""
+        async with self._connect() as monitor:
+            if self._volume_id in await disks.present(monitor):
+                return True
+            await self._end(monitor)
+            await disks.drop_nodes(monitor, self._volume_id)
+            return False
+
     async def begin(self, target: Blockdev) -> None:
         name = self._name(target)
         async with self._connect() as monitor:
@@ -81,13 +90,16 @@ class LocalMirror:
 
     async def part(self) -> None:
         async with self._connect() as monitor:
-            job = await self._job(monitor)
-            if job is not None:
-                if job["status"] != "concluded":
-                    await asked(monitor, "job-cancel", {"id": self._id})
-                    await self._until(monitor, "concluded")
-                await asked(monitor, "job-dismiss", {"id": self._id})
+            await self._end(monitor)
             await self._close_others(monitor, await self._present(monitor))
+
+    async def _end(self, monitor: Monitor) -> None:
+        job = await self._job(monitor)
+        if job is not None:
+            if job["status"] != "concluded":
+                await asked(monitor, "job-cancel", {"id": self._id})
+                await self._until(monitor, "concluded")
+            await asked(monitor, "job-dismiss", {"id": self._id})
 
     def _name(self, target: Blockdev) -> str:
         return machine.top_name(self._volume_id, target)
