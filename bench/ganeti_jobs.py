@@ -44,12 +44,13 @@ class Pair(NamedTuple):
 async def one_by_one(options: Options, report: Report, ground: Ground) -> None:
     """A volume attached again and again to a server of a cluster that does nothing else."""
     (volume_id,) = await fill.through_the_api(ground.endpoint, 1)
-    pair, rounds = Pair(ground.servers[0], volume_id), []
+    pair, rounds, used = Pair(ground.servers[0], volume_id), [], 0.0
     for _ in range(options.rounds + 1):
-        begun = time.time()
+        begun, before = time.time(), ground.cloud.cpu()
         await _attach(ground.compute, pair)
         await ground.endpoint.volume.until(f"/volumes/{volume_id}", "volume", "in-use")
         rounds.append((begun, time.time()))
+        used += ground.cloud.cpu() - before
         await _detach(ground.compute, [pair])
         await ground.endpoint.volume.until(f"/volumes/{volume_id}", "volume", "available")
     await ground.endpoint.clean()
@@ -61,6 +62,7 @@ async def one_by_one(options: Options, report: Report, ground: Ground) -> None:
     calls = [sum(begin <= first <= end for first, _ in ground.wire.spans) for begin, end in rounds]
     report.add("POST attachment → in-use, in a cluster", spread(whole))
     report.add("the same without RAPI's calls and Ganeti's job", spread(own), "p50 50 ms")
+    report.add("CPU of the cloud for it, with the clients' part of RAPI's calls", ms(used / (options.rounds + 1)))
     report.add("RAPI's calls for it", f"{p50(calls):.0f}")
 
 

@@ -60,11 +60,11 @@ async def _passes(options: Options, report: Report, ground: Ground, world: World
         if differences:
             raise Broken(f"servers that nobody has touched differ: {differences[0]}")
     await backend.close()
-    before = len(ground.wire.spans)
+    before = ground.wire.begun
     seen_by_wire = _backend(ground.cell, _by(ground), world.db)
     await servers.look(world, seen_by_wire)
     await seen_by_wire.close()
-    calls = len(ground.wire.spans) - before
+    calls = ground.wire.begun - before
     text = f"{calls} calls, CPU {ms(p50(cpu[1:]))}, in all {ms(p50(whole[1:]))}"  # the first one warms up
     report.add(f"reconcile, {number} servers of one cluster", text, "a handful of calls")
     return p50(cpu[1:])

@@ -14,11 +14,12 @@ Span = tuple[float, float]  # in seconds since 1970: Ganeti's own clock, on the 
 
 class Wire:
     """Leads to `port` of 127.0.0.1. `spans` are the connections that there were: as RAPI has it, one for each request.
-    `ended` is set when there is another."""
+    `ended` is set when there is another, `begun` is how many have begun."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.url = ""
+        self.begun = 0
         self.spans: list[Span] = []
         self.ended = asyncio.Event()
 
@@ -33,6 +34,7 @@ class Wire:
 
     async def _lead(self, reader: StreamReader, writer: StreamWriter) -> None:
         begun = time.time()
+        self.begun += 1
         try:
             with contextlib.suppress(OSError):
                 inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
