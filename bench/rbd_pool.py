@@ -55,6 +55,8 @@ for n in range(times):
         image.remove_snap("s")
     rbd.RBD().remove(io, a)
 print(json.dumps(found))
+io.close()
+cluster.shutdown()
 """
 
 

@@ -119,7 +119,7 @@ class Cluster:
     def python(self, program: str, *words: str) -> Any:
         """Run a program with Ceph's bindings; what it prints as JSON. `cluster` is connected in it, as admin."""
         done = subprocess.run(
-            [PYTHON, "-c", _CONNECT + program, str(self.conf), *words],
+            [PYTHON, "-c", _CONNECT + program + _LEAVE, str(self.conf), *words],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -160,6 +160,11 @@ _CONNECT = """
 import json, rados, rbd, sys
 cluster = rados.Rados(conffile=sys.argv[1], name="client.admin")
 cluster.connect(timeout=60)
+"""
+
+# Else threads of its own may still run while the program ends, and abort it.
+_LEAVE = """
+cluster.shutdown()
 """
 
 _ASK = """

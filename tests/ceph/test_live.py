@@ -121,3 +121,37 @@ async def test_a_disk_that_a_stranger_has_open_is_left_to_it(pool: RbdPool, tmp_
             with pytest.raises(Passing):
                 await doing
     await pool.claim(A, "local/x", 1)
+
+
+async def test_two_qemus_have_one_disk(pool: RbdPool, twin: RbdPool, tmp_path: Path) -> None:
+    """Each reads at once what the other wrote; a third who does not share gets nothing; then it is one's again."""
+    await pool.create(A, MIB)
+    await pool.claim(A, "local/x", 2, shared=True)
+    for again in (pool, twin):
+        await again.claim(A, "local/y", 1, shared=True)
+    with pytest.raises(Failed):
+        await pool.claim(A, "local/z", 3)
+    other = tmp_path / "other"
+    other.mkdir()
+    async with live_qemu(pool, A, tmp_path) as first, live_qemu(pool, A, other) as second:
+        await first.write(0, KIB, 1)
+        await second.read(0, KIB, 1)
+        await second.write(0, KIB, 2)
+        await first.read(0, KIB, 2)
+        await second.write(KIB, KIB, 3)
+        await first.read(KIB, KIB, 3)
+        await pool.snapshot(A, S, at_rest)
+        await pool.release(A, "local/y", 1)
+        with pytest.raises(Failed):
+            await pool.claim(A, "local/y", 1, shared=True)  # late news
+        with pytest.raises(Failed):
+            await pool.delete(A)
+    await pool.release(A, "local/x", 2)
+    await pool.claim(A, "local/z", 3)
+    async with live_qemu(pool, A, tmp_path) as alone:
+        await alone.read(KIB, KIB, 3)
+    await pool.release(A, "local/z", 3)
+    with pytest.raises(Failed):
+        await pool.claim(A, "local/x", 2, shared=True)  # late news
+    assert await content(pool, A, tmp_path) == (b"\2" * KIB + b"\3" * KIB).ljust(MIB, b"\0")
+    assert await content(pool, S, tmp_path) == await content(pool, A, tmp_path)

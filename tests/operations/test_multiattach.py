@@ -40,7 +40,7 @@ def _let_several_claim(cloud: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         owner, generation = next(iter(owners[disk].items()), (None, 0))
         await cloud.db.write(lambda tx: layers.change_disk(tx, "local", disk, owner=owner, generation=generation))
 
-    async def claim(disk: str, owner: str, generation: int, *, card: bool = False) -> None:
+    async def claim(disk: str, owner: str, generation: int, *, card: bool = False, shared: bool = False) -> None:
         owners.setdefault(disk, {})[owner] = generation
         await show(disk)
 

@@ -68,7 +68,7 @@ class Storage:
 # By the engine of the pool, or the disk template.
 _OF_POOL = {
     "qcow2": Capabilities(multiattach=False, detachable=True),
-    "rbd": Capabilities(multiattach=False, detachable=True, freezes=True),
+    "rbd": Capabilities(multiattach=True, detachable=True, freezes=True),
 }
 _OF_TEMPLATE = {
     **dict.fromkeys(_MIRRORED, Capabilities(multiattach=False, detachable=True)),

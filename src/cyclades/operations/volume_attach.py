@@ -122,9 +122,11 @@ async def claim(work: Work[A]) -> None:
 
 
 async def claim_disk(world: World, backend: str, server_id: str, volume_id: str, pool: str, generation: int) -> None:
-    """Let the pool know that this server alone may open the disk."""
+    """Let the pool know that this server may open the disk: alone, unless the volume is for several."""
     card = world.backends[backend].cards
-    await world.pools[pool].claim(volume_disk(volume_id), owner(backend, server_id), generation, card=card)
+    shared = (await world.db.read(lambda tx: volumes.get(tx, volume_id, None))).multiattach
+    who = owner(backend, server_id)
+    await world.pools[pool].claim(volume_disk(volume_id), who, generation, card=card, shared=shared)
 
 
 async def release(work: Work[A]) -> None:

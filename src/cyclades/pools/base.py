@@ -192,9 +192,11 @@ class Pool(Protocol):
         """Hold a volume while a QEMU opens it: inside, the layer that must be written to cannot change."""
         ...
 
-    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
+    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False, shared: bool = False) -> None:
         """Make `owner` (`<backend>/<server id>`) the only one who may open the disk, for the attachment of
         this `generation`. `Failed` if another owns it; an older generation than the last seen is `Failed`.
+        `shared`: others who claim it so may open it as well (asked only of pools that offer `multiattach`); `find` then
+        shows one of them.
         `card`: the machines that run the owner learn it from the pool's storage, since they do not ask us."""
         ...
 

@@ -58,7 +58,7 @@ class TemplatePool:
         if (running := await live()) is not None:
             await running.resize(size)
 
-    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
+    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False, shared: bool = False) -> None:
         """The cluster itself lets one instance have a disk."""
 
     async def bind(self, disk: str, owner: str, generation: int, machine_disk: str) -> None:

@@ -341,7 +341,7 @@ class Qcow2Pool:
             await _refuse_frozen(chain[0])
             yield blockdev(chain[0])
 
-    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
+    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False, shared: bool = False) -> None:
         def change(tx: Tx) -> None:
             if not rows.claim(tx, self.name, disk, owner, generation):
                 row = rows.find(tx, self.name, disk)

@@ -193,17 +193,21 @@ class RbdPool:
     @asynccontextmanager
     async def opening(self, disk: str) -> AsyncIterator[Blockdev]:
         async with self._hold(disk) as held:
-            image = await self._link.call("writable", held=held, disk=disk)
+            found = await self._link.call("writable", held=held, disk=disk)
             yield {
                 "driver": "rbd",
                 "pool": self._settings.ceph_pool,
-                "image": image,
+                "image": found["image"],
                 "conf": str(self._settings.ceph_conf.absolute()),
                 "user": self._settings.node_user,
+                # What one guest wrote, the others must read.
+                "cache": {"direct": found["shared"]},
             }
 
-    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False) -> None:
-        await self._link.call("claim", disk=_checked(disk), owner=owner, generation=generation, card=card)
+    async def claim(self, disk: str, owner: str, generation: int, *, card: bool = False, shared: bool = False) -> None:
+        await self._link.call(
+            "claim", disk=_checked(disk), owner=owner, generation=generation, card=card, shared=shared
+        )
 
     async def bind(self, disk: str, owner: str, generation: int, machine_disk: str) -> None:
         """The owner and its generation are all that is asked for here."""

@@ -8,8 +8,9 @@ An entry of a disk `name`:
 - `kind`: `volume`, `snapshot` or `image`; `size` in bytes; `depth`: how many images lie below its own;
 - `image`: the id of the RBD image that it is (of a snapshot: that has it);
 - `state`: `making` until the image is whole; `removing` from when it is to go;
-- volumes: `owner`, `generation`, `card` (as `Pool.claim` has them); `next`: the id of the image that takes the place
-  of `image` (a revert is under way);
+- volumes: `owner`, `generation`, `card`, `shared` (as `Pool.claim` has them); if it is shared, `owners` with the
+  generation of each, and `gone`, those of owners that left while others stayed; `next`: the id of the image that takes
+  the place of `image` (a revert is under way);
 - snapshots: `of`, the volume.
 """
 

@@ -57,7 +57,7 @@ class Disks:
             "size": entry["size"],
             "used": used,
             "owner": entry["owner"],
-            "generation": entry["generation"] or 0,
+            "generation": owners_of(entry).get(entry["owner"], entry["generation"] or 0),
             "missing": missing,
         }
 
@@ -230,7 +230,7 @@ class Disks:
             if self._images.name_of(entry["image"]) != name:
                 self._images.rename(disk, name)
             followers = [e for e in self._books.every().values() if e["of"] == disk]
-        moved = entry.but(generation=0, card=False) if entry["kind"] == "volume" else entry.values
+        moved = entry.but(generation=0, card=False, gone={}) if entry["kind"] == "volume" else entry.values
         changes = [(entry, None), (other, moved), *((e, e.but(of=name)) for e in followers)]
         if not self._books.swap(*changes):
             raise passing("The disk is busy with another operation.")
@@ -317,43 +317,58 @@ class Disks:
             raise failed("The disk is damaged: its image is missing.")
         return {"image": name, "snapshot": None if entry["kind"] == "volume" else _snap(entry)}
 
-    def writable(self, disk: str, progress: Progress) -> str:
-        """The name of the image that a QEMU opens."""
+    def writable(self, disk: str, progress: Progress) -> dict[str, Any]:
+        """The name of the image that a QEMU opens, and whether several may."""
         volume = self._volume(disk)
         if self._images.name_of(volume["image"]) != disk:
             raise failed("The disk is damaged: its image is missing.")
-        return disk
+        return {"image": disk, "shared": bool(volume["shared"])}
 
     # --- owners -----------------------------------------------------------------------------------
 
-    def claim(self, disk: str, owner: str, generation: int, card: bool, progress: Progress) -> None:
+    def claim(self, disk: str, owner: str, generation: int, card: bool, shared: bool, progress: Progress) -> None:
         while True:
             volume = self._books.get(disk)
             if not volume or volume["kind"] != "volume" or volume["state"] != "live":
                 raise failed(f"The pool has no volume {disk}.")
-            if volume["owner"] not in (None, owner):
-                raise failed(f"The volume's disk belongs to server {volume['owner']}.")
-            if (volume["generation"] or 0) > generation:
-                raise failed("The volume was attached anew since.")
-            if volume["owner"] is None:
-                self._shut(volume)  # RBD itself would let an old QEMU write beside the new one
-            mine = volume.but(owner=owner, generation=generation, card=card or volume["card"])
-            if self._books.swap((volume, mine)):
+            owners = owners_of(volume)
+            if owners.get(owner) == generation and (volume["card"] or not card):
                 return
+            if set(owners) - {owner} and not (shared and volume["shared"]):
+                raise failed(f"The volume's disk belongs to server {volume['owner']}.")
+            if generation < self._last_seen(volume, owner):
+                raise failed("The volume was attached anew since.")
+            if not owners:
+                self._shut(volume)  # RBD itself would let an old QEMU write beside the new one
+                if shared != bool(volume["shared"]):
+                    self._images.share(volume["image"], shared)
+            if self._books.swap((volume, _owned(volume, owners | {owner: generation}, card=card, shared=shared))):
+                return
+
+    def _last_seen(self, volume: Entry, owner: str) -> int:
+        """Of servers that share a disk, each has its own row of generations while another has the disk."""
+        if volume["shared"] and owners_of(volume):
+            found = owners_of(volume).get(owner) or (volume["gone"] or {}).get(owner, -1) + 1
+        else:
+            found = volume["generation"] or 0
+        return int(found)
 
     def unbind(self, disk: str, owner: str, generation: int, progress: Progress) -> None:
         volume = self._books.get(disk)
-        if volume and (volume["owner"], volume["generation"]) == (owner, generation) and volume["card"]:
+        if volume and owners_of(volume).get(owner) == generation and volume["card"]:
             self._require_closed(volume)
 
     def release(self, disk: str, owner: str, generation: int, progress: Progress) -> None:
         while True:
             volume = self._books.get(disk)
-            if not volume or volume["owner"] != owner or (volume["generation"] or 0) > generation:
+            owners = owners_of(volume) if volume else {}
+            if owner not in owners or owners[owner] > generation:
                 return
-            if volume["card"]:
+            if volume["card"] and len(owners) == 1:
                 self._require_closed(volume)
-            if self._books.swap((volume, volume.but(owner=None, generation=generation))):
+            left = {name: number for name, number in owners.items() if name != owner}
+            gone = {**(volume["gone"] or {}), owner: generation} if left else {}
+            if self._books.swap((volume, {**_owned(volume, left, last=generation), "gone": gone})):
                 return
 
     def _refuse_owned(self, volume: Entry) -> None:
@@ -426,3 +441,23 @@ class Disks:
 def _snap(entry: Entry) -> str:
     """The RBD snapshot that clones of a snapshot or an image are made of."""
     return CONTENT if entry["kind"] == "image" else entry.name
+
+
+def owners_of(volume: Entry) -> dict[str, int]:
+    """Who may open it, with the generation of its attachment each."""
+    if volume["shared"]:
+        return dict(volume["owners"] or {})
+    return {} if volume["owner"] is None else {volume["owner"]: volume["generation"]}
+
+
+def _owned(
+    volume: Entry, owners: dict[str, int], *, card: bool = False, shared: bool | None = None, last: int = 0
+) -> dict[str, Any]:
+    """The entry with other owners; `owner` is one of them, `generation` the last that was seen."""
+    return volume.but(
+        owner=next(iter(owners), None),
+        owners=owners,
+        generation=max(volume["generation"] or 0, last, *owners.values()),
+        card=card or volume["card"],
+        shared=volume["shared"] if shared is None else shared,
+    )

@@ -16,6 +16,8 @@ CONTENT = "content"  # the snapshot of an image that its clones are made of
 # What Ceph's own default is: layering, exclusive-lock, object-map, fast-diff, deep-flatten. With the lock, a snapshot
 # that is taken here of an image that a QEMU writes is of one moment; with deep-flatten, it forgets the parent as well.
 _FEATURES = 61
+# In the order in which they can be taken away.
+_OF_ONE_WRITER = (rbd.RBD_FEATURE_FAST_DIFF, rbd.RBD_FEATURE_OBJECT_MAP, rbd.RBD_FEATURE_EXCLUSIVE_LOCK)
 _SNAPSHOT_OF_USER = rbd.RBD_SNAP_NAMESPACE_TYPE_USER
 
 
@@ -135,6 +137,16 @@ class Images:
         except rbd.ImageNotFound:
             return []
         return [address for address in found if address not in self._cluster.addresses]
+
+    def share(self, image_id: str, shared: bool) -> None:
+        """Let several clients write to it, each at once; or one again."""
+        with self._open(image_id) as image:
+            for feature in _OF_ONE_WRITER if shared else reversed(_OF_ONE_WRITER):
+                if bool(image.features() & feature) == shared:
+                    image.update_features(feature, not shared)
+        if not shared:
+            with self._open(image_id) as image:
+                image.rebuild_object_map()
 
     def fence(self, image_id: str) -> None:
         """Nobody who has it open now can write to it any more, but for engines, which know what they do."""
