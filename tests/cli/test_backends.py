@@ -11,6 +11,9 @@ from tests.cli.stage import Cloud
 from tests.processes import free_address
 
 from cyclades.backends.ganeti.survey import fingerprint
+from cyclades.cli.clusters import require_pools
+from cyclades.config import PoolSettings, load
+from cyclades.model.errors import Invalid
 from cyclades.store import backends
 
 
@@ -77,3 +80,11 @@ def test_a_cluster_that_is_not_added(stopped: Cloud, certificate: Path, tmp_path
     assert "Nobody shows a certificate" in add("c1", *alone, "--fingerprint", "00")
     assert "There is nobody to ask for the password" in add("c1", *good[:2], *good[4:])
     assert [one["name"] for one in json.loads(stopped.command("backend-list", "-o", "json").stdout)] == ["local"]
+
+
+def test_nodes_do_not_get_at_pools_in_ceph() -> None:
+    settings = load(None, {})
+    settings.pools = (PoolSettings("local"), PoolSettings("fast", engine="rbd"))
+    require_pools(settings, ["local"])
+    with pytest.raises(Invalid, match="in Ceph"):
+        require_pools(settings, ["local", "fast"])

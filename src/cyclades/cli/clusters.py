@@ -206,6 +206,9 @@ def require_pools(settings: Settings, pools: Sequence[str]) -> None:
         if name not in settings.storage.pools:
             there = ", ".join(settings.storage.pools) or "none"
             raise Invalid("pool", f"There is no pool {name!r}; there is {there}.", field="pool")
+        if settings.storage.pools[name] == "rbd":
+            text = f"Pool {name} is in Ceph; nodes of Ganeti clusters do not get at such pools yet."
+            raise Invalid("pool", text, field="pool")
 
 
 def require_lone(tx: Tx, name: str, url: str) -> None:
