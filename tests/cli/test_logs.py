@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.clouds import Cloud
+from tests.processes import wait_until
 
 
 @pytest.fixture
@@ -42,8 +43,13 @@ def test_the_operation_of_a_request_is_found_by_its_id(cloud: Cloud) -> None:
     volume_id = answer.json()["volume"]["id"]
     demo.until_volume(volume_id, "available")
     request_id = answer.headers["x-openstack-request-id"]
-    (asked, step, done) = [line for line in lines(cloud) if line.get("request_id") == request_id]
-    assert [line["event"] for line in (asked, step, done)] == ["request", "operation.step", "operation.done"]
+
+    def of_request() -> dict[str, dict[str, Any]]:
+        return {line["event"]: line for line in lines(cloud) if line.get("request_id") == request_id}
+
+    wait_until("the end is logged", lambda: "operation.done" in of_request())
+    mine = of_request()
+    asked, step, done = mine["request"], mine["operation.step"], mine["operation.done"]
     assert (step["kind"], step["step"], step["resource"]) == ("volume_create", "make_disk", f"volume {volume_id}")
     assert step["operation"] == done["operation"]
     assert asked["project"] == step["project"] == done["project"]
