@@ -3,6 +3,7 @@ mended only when told."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -211,10 +212,11 @@ async def test_a_cluster_that_does_not_answer(cloud: GanetiStage, c1: Cell) -> N
 
 
 async def test_one_request_for_all_servers(cloud: GanetiStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, ask = [], Rapi._ask
+    asked, ask, me = [], Rapi._ask, asyncio.current_task()
 
     async def counted(self: Rapi, *words: Any) -> Any:
-        asked.append(words)
+        if asyncio.current_task() is me:  # the backend looks by itself, too
+            asked.append(words)
         return await ask(self, *words)
 
     for _ in range(2):
