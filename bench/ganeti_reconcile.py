@@ -13,6 +13,7 @@ from tests.ganeti.cell import Cell
 from bench.endpoint import Broken
 from bench.figures import Report, ms, p50
 from bench.options import Options
+from bench.wire import Wire
 from cyclades.backends.ganeti import Access, GanetiBackend, GanetiOptions
 from cyclades.config import PoolSettings, load
 from cyclades.engine import world as assembly
@@ -60,19 +61,18 @@ async def _passes(options: Options, report: Report, ground: Ground, world: World
         if differences:
             raise Broken(f"servers that nobody has touched differ: {differences[0]}")
     await backend.close()
-    before = ground.wire.begun
-    seen_by_wire = _backend(ground.cell, _by(ground), world.db)
-    await servers.look(world, seen_by_wire)
-    await seen_by_wire.close()
-    calls = ground.wire.begun - before
-    text = f"{calls} calls, CPU {ms(p50(cpu[1:]))}, in all {ms(p50(whole[1:]))}"  # the first one warms up
+    async with Wire(ground.cell.plan.port).open() as wire:
+        seen_by_wire = _backend(ground.cell, _by(wire, ground.cell), world.db)
+        await servers.look(world, seen_by_wire)
+        await seen_by_wire.close()
+    text = f"{wire.begun} calls, CPU {ms(p50(cpu[1:]))}, in all {ms(p50(whole[1:]))}"  # the first one warms up
     report.add(f"reconcile, {number} servers of one cluster", text, "a handful of calls")
     return p50(cpu[1:])
 
 
-def _by(ground: Ground) -> Access:
-    direct = place.access_of(ground.cell)
-    return Access(url=ground.wire.url, user=direct.user, password=direct.password, certificate=direct.certificate)
+def _by(wire: Wire, cell: Cell) -> Access:
+    direct = place.access_of(cell)
+    return Access(url=wire.url, user=direct.user, password=direct.password, certificate=direct.certificate)
 
 
 def _backend(cell: Cell, access: Access, db: Database) -> GanetiBackend:
