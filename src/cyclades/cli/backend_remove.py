@@ -23,6 +23,7 @@ def backend_remove(
     cloud.confirm("Forget this backend?", cloud.find([name]))
 
     def remove(tx: Tx) -> list[str]:
+        clusters.hold(tx, name)
         _require_removable(tx, cloud, name)
         clusters.remove(tx, name)
         return [name]

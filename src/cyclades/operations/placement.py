@@ -120,7 +120,10 @@ def choose(
             "backend-full", f"No valid host was found: no backend has {memory} MiB of memory free.", resource="backend"
         )
     # One that does not say is taken as it comes: it is the only one, as a rule.
-    return max(roomy, key=lambda host: (_is_up(host), room[host.name] or 0))
+    chosen = max(roomy, key=lambda host: (_is_up(host), room[host.name] or 0))
+    if chosen.is_cluster:
+        clusters.hold(tx, chosen.name, shared=True)  # it is not removed before it is seen to have the server
+    return chosen
 
 
 def _is_up(host: Host) -> bool:

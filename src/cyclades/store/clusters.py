@@ -47,6 +47,15 @@ def get(tx: Tx, name: str) -> Row[Any]:
     return row
 
 
+def hold(tx: Tx, name: str, *, shared: bool = False) -> Row[Any]:
+    """`get`, and until the transaction ends nobody removes the cluster; nor, unless `shared`, gives it a server."""
+    found = sa.select(cluster).where(cluster.c.name == name).with_for_update(read=shared)
+    row = tx.execute(found).one_or_none()
+    if row is None:
+        raise NotFound("backend", name)
+    return row
+
+
 def every(tx: Tx) -> list[Row[Any]]:
     """By name."""
     return list(tx.execute(sa.select(cluster).order_by(cluster.c.name)).all())
