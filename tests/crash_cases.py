@@ -9,7 +9,7 @@ import os
 import random
 
 _SEED = "CYCLADES_CRASH_SEED"
-_SHARE = {"sqlite": 0.5, "postgres": 0.08, "ganeti": 0.4, "ceph": 0.1}
+_SHARE = {"sqlite": 0.3, "postgres": 0.06, "ganeti": 0.15, "ceph": 0.1}
 
 
 def choose_seed() -> str:
