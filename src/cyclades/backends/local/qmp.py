@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import ConnectError, EventListener, ExecuteError, QMPClient, QMPError
+from qemu.qmp import ConnectError, EventListener, ExecuteError, Message, QMPClient, QMPError
 from qemu.qmp.qmp_client import NegotiationError
 
 from cyclades.model.errors import Passing
@@ -25,6 +25,16 @@ COMMAND_SECONDS = 20.0
 
 # The library logs each lost connection with a trace; what matters of it is told by our own errors.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+
+class _Client(QMPClient):
+    """The library writes each message as indented text for its log, whether it logs or not: most of what it does."""
+
+    def _cb_outbound(self, msg: Message) -> Message:
+        return msg
+
+    def _cb_inbound(self, msg: Message) -> Message:
+        return msg
 
 
 class Refused(Exception):
@@ -88,7 +98,7 @@ class Monitor:
 @asynccontextmanager
 async def connected(socket: Path) -> AsyncIterator[Monitor]:
     """A connection to the monitor at `socket`; `Passing` if it cannot be had within `CONNECT_SECONDS`."""
-    client = QMPClient()
+    client = _Client()
     # Paths of sockets are short (108 bytes), directories need not be.
     directory = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY)
     try:
