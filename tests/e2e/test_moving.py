@@ -40,6 +40,12 @@ def _arrived(user: User, volume_id: str, name: str) -> Any:
     return found
 
 
+def _delete(demo: User, server_id: str, volume_id: str) -> None:
+    demo.detach(server_id, volume_id)
+    demo.ask("DELETE", f"/volume/v3/volumes/{volume_id}")
+    wait_until("it is gone", lambda: demo.request("GET", f"/volume/v3/volumes/{volume_id}").status_code == 404)
+
+
 def test_a_volume_goes_while_its_guest_writes(demo: User, booted: list[Booted], far: str) -> None:
     one, other = booted[:2]
     volume_id = demo.new_volume()
@@ -68,9 +74,7 @@ def test_a_volume_goes_while_its_guest_writes(demo: User, booted: list[Booted], 
     demo.attach(other.server_id, volume_id)
     other.guest.run(f"disk {volume_id} 60")
     assert other.guest.run(f"guest read {volume_id}; guest sum {volume_id} {MIBS} 100") == f"ok {written}\n{filled}"
-    demo.detach(other.server_id, volume_id)
-    demo.ask("DELETE", f"/volume/v3/volumes/{volume_id}")
-    wait_until("it is gone", lambda: demo.request("GET", f"/volume/v3/volumes/{volume_id}").status_code == 404)
+    _delete(demo, other.server_id, volume_id)
 
 
 def test_a_volume_goes_while_its_server_is_off(demo: User, booted: list[Booted], far: str) -> None:
@@ -89,9 +93,7 @@ def test_a_volume_goes_while_its_server_is_off(demo: User, booted: list[Booted],
     one.guest.until_up()
     one.guest.run(f"disk {volume_id} 60")
     assert one.guest.run(f"guest read {volume_id}; guest sum {volume_id} 8 100") == f"ok before\n{filled}"
-    demo.detach(one.server_id, volume_id)
-    demo.ask("DELETE", f"/volume/v3/volumes/{volume_id}")
-    wait_until("it is gone", lambda: demo.request("GET", f"/volume/v3/volumes/{volume_id}").status_code == 404)
+    _delete(demo, one.server_id, volume_id)
 
 
 def test_a_root_goes_under_its_guest(demo: User, booted: list[Booted], far: str) -> None:

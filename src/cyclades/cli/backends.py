@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import Row
 
 from cyclades.backends.ganeti.survey import fingerprint
@@ -13,24 +12,19 @@ from cyclades.cli.resource import Resource, Where
 from cyclades.config import Settings
 from cyclades.operations import placement
 from cyclades.operations.placement import Host
-from cyclades.store import clusters
+from cyclades.store import clusters, servers
 from cyclades.store.database import Tx
-from cyclades.store.schema import backend, now, server
+from cyclades.store.schema import backend, now
 
 
 def _read(tx: Tx, settings: Settings, _: Where) -> list[Fields]:
     """All of them: they are few."""
     added = {row.name: row for row in clusters.every(tx)}
-    number = (
-        sa.select(server.c.backend, sa.func.count().label("number"))
-        .where(server.c.deleted_at.is_(None))
-        .group_by(server.c.backend)
-    )
-    servers: dict[str, int] = {row.backend: row.number for row in tx.execute(number)}
-    return [_fields(host, added.get(host.name), servers.get(host.name, 0)) for host in placement.hosts(tx, settings)]
+    number = servers.numbers(tx)
+    return [_fields(host, added.get(host.name), number.get(host.name, 0)) for host in placement.hosts(tx, settings)]
 
 
-def _fields(host: Host, cluster: Row[Any] | None, servers: int) -> Fields:
+def _fields(host: Host, cluster: Row[Any] | None, number: int) -> Fields:
     found = host.found
     version = None if found is None or not found.version else found.version
     return {
@@ -38,7 +32,7 @@ def _fields(host: Host, cluster: Row[Any] | None, servers: int) -> Fields:
         "kind": "ganeti" if host.is_cluster else "local",
         "state": host.state(now()),
         "enabled": found is None or found.enabled,
-        "servers": servers,
+        "servers": number,
         "memory_free": None if found is None else found.memory_free,
         "pools": sorted(host.reaches) if cluster is None else cluster.pools,
         "takes_no_servers_because": host.closed_because,

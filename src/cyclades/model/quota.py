@@ -22,6 +22,8 @@ NOT_YET = ("backups", "backup_gigabytes", "groups")
 # Counted for each volume type, too.
 PER_TYPE = (VOLUMES, GIGABYTES, SNAPSHOTS)
 
+NEARLY = 0.8  # of a limit: who uses this part of it is told of as nearly full
+
 # What is counted, and the name of its default limit in `config.Quotas`.
 RESOURCES = {
     DISK: "disk",

@@ -5,22 +5,20 @@ It is read when somebody asks for it, in the asker's thread. Each process tells 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-import sqlalchemy as sa
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from cyclades.config import Settings
 from cyclades.model.presence import is_up
-from cyclades.model.quota import RESOURCES
+from cyclades.model.quota import NEARLY, RESOURCES
 from cyclades.operations import placement
-from cyclades.store import differences, operations, pools, quotas, services
+from cyclades.store import differences, operations, pools, quotas, servers, services
 from cyclades.store.database import Database, Tx
-from cyclades.store.schema import now, server
-
-NEARLY = 0.8  # of a limit
+from cyclades.store.schema import now
 
 
 class CloudCollector(Collector):
@@ -75,12 +73,11 @@ def _backends(tx: Tx, settings: Settings, moment: int) -> Iterator[Metric]:
     enabled = _gauge("backend_enabled", "1: it takes new servers; 0: it is drained.", "backend")
     number = _gauge("backend_servers", "Its servers.", "backend")
     free = _gauge("backend_memory_free_bytes", "Memory for more servers, where the backend says.", "backend")
-    counted = sa.select(server.c.backend, sa.func.count().label("number")).where(server.c.deleted_at.is_(None))
-    servers = {row.backend: row.number for row in tx.execute(counted.group_by(server.c.backend))}
+    has = servers.numbers(tx)
     for host in placement.hosts(tx, settings):
         up.add_metric([host.name], host.state(moment) == "up")
         enabled.add_metric([host.name], host.found is None or host.found.enabled)
-        number.add_metric([host.name], servers.get(host.name, 0))
+        number.add_metric([host.name], has.get(host.name, 0))
         if host.found is not None and host.found.memory_free is not None:
             free.add_metric([host.name], host.found.memory_free << 20)
     yield from (up, enabled, number, free)
@@ -115,9 +112,8 @@ def _quotas(tx: Tx, settings: Settings) -> Iterator[Metric]:
 
 def _reconciliation(tx: Tx, moment: int) -> Iterator[Metric]:
     differing = _gauge("differences", "What the last look found that is not as it should be.", "kind")
-    found = [row.kind for row in differences.every(tx)]
-    for kind in sorted(set(found)):
-        differing.add_metric([kind], found.count(kind))
+    for kind, count in sorted(Counter(row.kind for row in differences.every(tx)).items()):
+        differing.add_metric([kind], count)
     age = _gauge("reconciliation_age_seconds", "Since the last look ended.")
     unseen = _gauge("reconciliation_unseen", "Places that did not answer it.")
     if (last := differences.last_look(tx)) is not None:

@@ -54,6 +54,12 @@ def query(scope: str | None, *, deleted: bool = False) -> sa.Select[Any]:
     return found if scope is None else found.where(server.c.project_id == scope)
 
 
+def numbers(tx: Tx) -> dict[str, int]:
+    """How many each backend has that has any."""
+    counted = sa.select(server.c.backend, sa.func.count().label("number")).where(_ALIVE).group_by(server.c.backend)
+    return {row.backend: row.number for row in tx.execute(counted)}
+
+
 def page(tx: Tx, found: sa.Select[Any], wanted: Page) -> Rows:
     return pages.fetch(tx, found, server, wanted)
 

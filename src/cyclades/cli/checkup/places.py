@@ -8,7 +8,7 @@ from cyclades.cli.backends import BACKEND
 from cyclades.cli.checkup.finding import Findings, error, ok, size, warning
 from cyclades.cli.pools import POOL
 from cyclades.config import Settings
-from cyclades.model.quota import RESOURCES
+from cyclades.model.quota import NEARLY, RESOURCES
 from cyclades.security.keys import Keys, Unsealable
 from cyclades.store import clusters, quotas
 from cyclades.store.database import Tx
@@ -20,6 +20,7 @@ _OLD = 3600 * 1_000_000  # µs that a file of a pool may be half made
 
 def pools(tx: Tx, settings: Settings, *, engine: bool) -> Findings:
     """`engine`: one runs, and should have looked."""
+    quiet = tx.execute(sa.select(operation.c.id).where(operation.c.ended_at.is_(None)).limit(1)).first() is None
     for one in POOL.read(tx, settings, []):
         about, name = f"pool {one['name']}", one["name"]
         if not engine:
@@ -37,7 +38,6 @@ def pools(tx: Tx, settings: Settings, *, engine: bool) -> Findings:
             yield made(about, text, None if made is ok else "make room, or let another pool take the new volumes")
         left = sa.and_(layer.c.pool == name, layer.c.state != "live", layer.c.created_at < now() - _OLD)
         number = tx.execute(sa.select(sa.func.count()).select_from(layer).where(left)).scalar_one()
-        quiet = tx.execute(sa.select(operation.c.id).where(operation.c.ended_at.is_(None)).limit(1)).first() is None
         if number and quiet and engine:
             yield warning(about, f"{number} files are half made or half removed, and nothing is at work there.",
                           "look for pool.tidy in the engines' logs")  # fmt: skip
@@ -77,7 +77,7 @@ def sealed(tx: Tx, settings: Settings) -> Findings:
 
 
 def fullness(tx: Tx, settings: Settings) -> Findings:
-    found = quotas.fullness(tx, settings.quotas, tuple(RESOURCES), nearly=0.8)
+    found = quotas.fullness(tx, settings.quotas, tuple(RESOURCES), nearly=NEARLY)
     number = {row.resource: int(row.nearly) for row in found if row.nearly}
     text = ", ".join(f"{name}: {count}" for name, count in sorted(number.items()))
     yield ok("quotas", f"Projects at 80 % or more of {text}." if number else "No project is near a limit.",

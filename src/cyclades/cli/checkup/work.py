@@ -93,13 +93,13 @@ def processes(tx: Tx) -> Findings:
 
 def queue(tx: Tx, settings: Settings) -> Findings:
     """Operations that have not ended."""
-    at, rows = now(), operations.open_ones(tx)
+    at, rows, engine = now(), operations.open_ones(tx), runs(tx)
     if not rows:
         yield ok("operations", "None is open.")
     else:
         yield ok("operations", f"{len(rows)} open, the oldest for {lasted((at - rows[0].created_at) / _SECOND)}.",
                  "cyclades operation-list")  # fmt: skip
-    troubled = [(row, why) for row in rows if (why := _trouble(row, at, settings, engine=runs(tx))) is not None]
+    troubled = [(row, why) for row in rows if (why := _trouble(row, at, settings, engine=engine)) is not None]
     for row, why in troubled[:_MANY]:
         yield warning(f"operation {row.id}", f"{row.kind} of {row.resource_kind} {row.resource_id} {why}",
                       f"cyclades operation-show {row.id}; then operation-retry or operation-abort")  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 from cyclades.model.errors import Away, Failed, Full
 from cyclades.pools.qcow2 import header
 
-_NEW = ".new"  # ends the name of a file that is being made
+NEW = ".new"  # ends the name of a file that is being made
 _FICLONE = 0x40049409
 _QEMU_LOCKS = 100  # QEMU's image lock is on bytes of the file from here on
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
@@ -67,7 +67,7 @@ class LayerFiles:
     def new(self, path: Path) -> Iterator[tuple[Path, Callable[[bool], None]]]:
         """Make the file at the path that is yielded, then call the function with whether it is to be written:
         it gives the file its name. Otherwise nothing is left of it."""
-        new = path.with_name(path.name + _NEW)
+        new = path.with_name(path.name + NEW)
 
         def finish(written: bool) -> None:
             sync(new)
@@ -88,7 +88,7 @@ class LayerFiles:
 
     def remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
-        path.with_name(path.name + _NEW).unlink(missing_ok=True)
+        path.with_name(path.name + NEW).unlink(missing_ok=True)
 
 
 def virtual_size(path: Path) -> int:
@@ -102,17 +102,6 @@ def used(path: Path) -> int:
         return path.stat().st_blocks * 512
     except FileNotFoundError:
         return 0
-
-
-def below(path: Path) -> str | None:
-    """The name of the layer under a qcow2 layer, by its own header."""
-    with path.open("rb") as file:
-        start = file.read(20)
-        if len(start) < 20 or start[:4] != b"QFI\xfb":
-            return None
-        offset, length = struct.unpack(">QI", start[8:20])
-        file.seek(offset)
-        return file.read(min(length, 1023)).decode(errors="replace") or None
 
 
 def is_frozen(path: Path) -> bool:

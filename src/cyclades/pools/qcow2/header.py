@@ -15,6 +15,7 @@ _EXTENSION = Struct(">II")
 _MAGIC, _VERSION, _BACKING_FORMAT = b"QFI\xfb", 3, 0xE2792ACA
 _CLUSTER_BITS, _REFCOUNT_ORDER = 16, 4
 _CLUSTER = 64 * KIB
+_LONGEST_NAME = 1023  # of a backing file
 _PER_L1_ENTRY = _CLUSTER // 8 * _CLUSTER
 
 
@@ -76,6 +77,17 @@ def is_empty(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(header[8])
         return not any(file.read(header[7] * 8))
+
+
+def below(path: Path) -> str | None:
+    """The name of the file under it; None for one that stands alone, or is no qcow2 file."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER.size)
+        if len(start) < _HEADER.size or start[:4] != _MAGIC:
+            return None
+        offset, length = _HEADER.unpack(start)[2:4]
+        file.seek(offset)
+        return file.read(min(length, _LONGEST_NAME)).decode(errors="replace") or None
 
 
 def _read(path: Path) -> tuple[int, ...]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from cyclades import flocks
 from cyclades.model.errors import Passing
 from cyclades.pools.base import Stranger, at_rest
-from cyclades.pools.qcow2 import cards, files
+from cyclades.pools.qcow2 import cards, files, header
 from cyclades.pools.qcow2.layers import Layers, in_thread
 from cyclades.pools.qcow2.merge import prune
 from cyclades.store import layers as rows
-
-_NEW = ".new"  # ends the name of a file that is being made
 
 
 async def tidy(layers: Layers) -> list[str]:
@@ -39,10 +37,10 @@ async def _prune_loose(layers: Layers) -> list[str]:
 async def strangers(layers: Layers) -> list[Stranger]:
     """Layers that no row names. No crash leaves one: a row is there before its file and goes after it. So: first the
     files."""
-    found = await in_thread(lambda: [path for path in layers.files.layers.iterdir() if path.suffix != _NEW])
+    found = await in_thread(lambda: [path for path in layers.files.layers.iterdir() if path.suffix != files.NEW])
     known = await layers.db.read(lambda tx: rows.ids(tx, layers.pool))
     unknown = sorted(path for path in found if path.stem not in known)
-    return await in_thread(lambda: [Stranger(path.name, files.used(path), files.below(path)) for path in unknown])
+    return await in_thread(lambda: [Stranger(path.name, files.used(path), header.below(path)) for path in unknown])
 
 
 async def _remains(layers: Layers) -> list[str]:
@@ -53,7 +51,7 @@ async def _remains(layers: Layers) -> list[str]:
     names = {row.name for row in await layers.db.read(lambda tx: rows.disks(tx, layers.pool))}
     done = []
     for path in found[0]:
-        if path.suffix == _NEW and path.name.partition(".")[0] not in making:
+        if path.suffix == files.NEW and path.name.partition(".")[0] not in making:
             await in_thread(path.unlink, missing_ok=True)
             done.append(f"removed file {path.name}")
     for path in found[1]:

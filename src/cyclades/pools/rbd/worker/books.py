@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import rados
@@ -38,7 +39,7 @@ class Entry:
     def __bool__(self) -> bool:
         return self.text != ""
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.text)
         return found
